@@ -1,0 +1,199 @@
+"""The way back: a response in, bytes out.
+
+A response is framed in one of four ways (RFC 9112 §6): it has no body; its length is known and
+announced; its pieces are chunks; or, for HTTP/1.0, it ends where the connection ends. Whatever the
+application says about framing is checked against what is sent: a length that does not hold would
+make the next response begin inside this one.
+
+The head of an answer is nearly always one that was made a moment ago, so heads are remembered
+for as long as their `Date` is good. This room has no clock: whoever has one hands in a function
+that tells the date, and calls `forget_date` when it is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..messages import REASONS, Fields, RequestHead, Response, is_field_value, is_token
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_REMEMBERED = 256
+#: Statuses whose responses have no content, whatever the application gave (RFC 9112 §6.3).
+_WITHOUT_CONTENT = frozenset({*range(100, 200), 204, 304})
+
+
+class BodyEncoder:
+    """Frames the pieces of a body as they are: up to the end of the connection, or up to `length`."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self, length: int | None) -> None:
+        self._left = length
+
+    def encode(self, piece: bytes) -> bytes:
+        """`piece` as it goes on the wire.
+
+        Raises:
+            RuntimeError: the body is longer than was announced.
+        """
+        if self._left is not None:
+            self._left -= len(piece)
+            if self._left < 0:
+                raise RuntimeError("the response body is longer than its Content-Length")
+        return piece
+
+    def finish(self) -> bytes:
+        """What goes behind the last piece.
+
+        Raises:
+            RuntimeError: the body is shorter than was announced.
+        """
+        if self._left:
+            raise RuntimeError(f"the response body is {self._left} bytes shorter than its Content-Length")
+        return b""
+
+
+class ChunkedEncoder(BodyEncoder):
+    """Makes each piece a chunk (RFC 9112 §7.1)."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(None)
+
+    def encode(self, piece: bytes) -> bytes:
+        # An empty chunk would be the last one.
+        return b"%x\r\n%b\r\n" % (len(piece), piece) if piece else b""
+
+    def finish(self) -> bytes:
+        return b"0\r\n\r\n"
+
+
+class ResponseEncoder:
+    """Encodes the responses of a server.
+
+    Args:
+        server: the value of the `Server` field; empty for none.
+        date: tells the value of the `Date` field (RFC 9110 §6.6.1); asked for when a head is
+            made and the date is not known. None for no such field.
+    """
+
+    __slots__ = ("_date", "_heads", "_server", "_tell_date")
+
+    def __init__(self, server: str = "evloop_http", date: Callable[[], str] | None = None) -> None:
+        self._server = server
+        self._tell_date = date
+        self._date = ""
+        self._heads: dict[tuple[int, Fields, int | None, str, bool], tuple[bytes, bool]] = {}
+
+    def forget_date(self) -> None:
+        """The second is over: forget the date, and the heads that carry it."""
+        self._date = ""
+        self._heads.clear()
+
+    def encode(self, response: Response, request: RequestHead | None, keep_alive: bool) -> tuple[bytes, bool]:
+        """A response whose body is bytes, and whether the connection may be kept after it.
+
+        Args:
+            request: what it answers; None if that could not be read.
+            keep_alive: whether the connection is to be kept as far as the server is concerned.
+
+        Raises:
+            RuntimeError: the application announced another length than the body has, or set a
+                field that is not its to set.
+        """
+        body = response.body
+        assert isinstance(body, bytes)
+        head, keep_alive = self._head(response, len(body), request, keep_alive)
+        if response.status in _WITHOUT_CONTENT or request is not None and request.method == "HEAD":
+            return head, keep_alive
+        return head + body, keep_alive
+
+    def start(self, response: Response, request: RequestHead | None, length: int | None,
+              keep_alive: bool) -> tuple[bytes, BodyEncoder | None, bool]:
+        """The head of a response whose body comes in pieces, what frames them, and whether the connection may be kept.
+
+        Args:
+            length: bytes in the body, None if that is not known beforehand.
+
+        Returns:
+            In the place of the encoder None where no body is sent (HEAD, 204, 304).
+
+        Raises:
+            RuntimeError: as `encode`.
+        """
+        if length is None and "content-length" in response.headers:
+            length = _announced(response.headers["content-length"])
+        version = request.version if request is not None else "1.1"
+        bodiless = response.status in _WITHOUT_CONTENT or request is not None and request.method == "HEAD"
+        if length is None and version == "1.0" and not bodiless:
+            keep_alive = False
+        head, keep_alive = self._head(response, length, request, keep_alive)
+        if bodiless:
+            return head, None, keep_alive
+        return head, ChunkedEncoder() if length is None and version != "1.0" else BodyEncoder(length), keep_alive
+
+    def _head(self, response: Response, length: int | None, request: RequestHead | None,
+              keep_alive: bool) -> tuple[bytes, bool]:
+        version = request.version if request is not None else "1.1"
+        key = (response.status, response.headers.fields, length, version, keep_alive)
+        head = self._heads.get(key)
+        if head is None:
+            head = self._make_head(*key)
+            if len(self._heads) >= _REMEMBERED:
+                self._heads.clear()
+            self._heads[key] = head
+        return head
+
+    def _make_head(self, status: int, fields: Fields, length: int | None, version: str,
+                   keep_alive: bool) -> tuple[bytes, bool]:
+        if not 200 <= status <= 599:
+            raise RuntimeError("the status of a response is between 200 and 599")
+        names = {lower: value for lower, _, value in fields}
+        keep_alive = keep_alive and not _asks_to_close(names)
+        lines = [f"HTTP/1.1 {status} {REASONS.get(status, 'Unknown')}"]
+        if self._tell_date is not None and "date" not in names:
+            self._date = self._date or self._tell_date()
+            lines.append(f"Date: {self._date}")
+        if self._server and "server" not in names:
+            lines.append(f"Server: {self._server}")
+        lines += [_line(name, value) for lower, name, value in fields if lower not in _OURS]
+        lines += _framing(status, names.get("content-length"), length, version)
+        if not keep_alive:
+            lines.append("Connection: close")
+        elif version == "1.0":
+            lines.append("Connection: keep-alive")
+        return "\r\n".join([*lines, "", ""]).encode("latin-1"), keep_alive
+
+
+#: Fields of the application that are read here and written anew.
+_OURS = frozenset({"connection", "content-length"})
+
+
+def _line(name: str, value: str) -> str:
+    # `Headers` has checked this already; whatever else may build a response, no line end leaves here.
+    if not is_token(name) or not is_field_value(value):
+        raise RuntimeError("a response header holds a character that no header may carry (RFC 9110 §5.5)")
+    return f"{name}: {value}"
+
+
+def _asks_to_close(names: dict[str, str]) -> bool:
+    if "transfer-encoding" in names:
+        raise RuntimeError("Transfer-Encoding is the server's to set, not the application's")
+    return "close" in [option.strip(" \t") for option in names.get("connection", "").lower().split(",")]
+
+
+def _framing(status: int, announced: str | None, length: int | None, version: str) -> list[str]:
+    if status == 304 and announced is None or status in _WITHOUT_CONTENT and status != 304:
+        return []
+    if length is None:
+        return ["Transfer-Encoding: chunked"] if version != "1.0" else []
+    if announced is not None and _announced(announced) != length and (length or status != 304):
+        raise RuntimeError("the response body has another length than its Content-Length")
+    return [f"Content-Length: {announced or length}"]
+
+
+def _announced(value: str) -> int:
+    if not (value.isascii() and value.isdecimal()):
+        raise RuntimeError("the Content-Length of a response is decimal digits")
+    return int(value)

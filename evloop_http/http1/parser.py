@@ -1,0 +1,247 @@
+"""The stream of requests: bytes are fed in, events are asked for.
+
+The parser is pulled. `feed` only keeps the bytes; `next_event` works out the next thing that they
+say, and whoever does not ask has all the back-pressure there is::
+
+    head ──▶ (data …) ──▶ end of message ──▶ head ──▶ …
+
+`RequestHead`, any number of `BodyData`, and one `EndOfMessage` make a request, with or without a
+body. Between requests, and wherever bytes are lacking, `NEED_DATA` is the answer; after
+`feed_eof`, between requests, `CLOSED`. A `ProtocolError` is the end: nothing behind it is looked
+at (CVE-2024-49768), and asking again raises it again.
+
+The step to take next is a function kept in `_step`, one for each state. The buffer is the bytes
+of one `recv` as they came, with a position in it; only a head that comes in pieces is gathered,
+in a `bytearray` that grows in place, and the search for its end goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from typing import TypeVar
+
+from ..messages import Headers, RequestHead
+from . import rules
+from .body import ChunkedBody, CountedBody
+from .head import REMEMBERED_HEAD, HeadParser
+from .rules import Limits, ProtocolError
+
+
+class Pause(enum.Enum):
+    """What the parser says when it has nothing to say."""
+
+    NEED_DATA = "feed more"
+    CLOSED = "the peer has finished, between messages"
+
+
+NEED_DATA = Pause.NEED_DATA
+CLOSED = Pause.CLOSED
+
+
+class BodyData:
+    """Some of the body, its transfer coding undone; never empty."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def __repr__(self) -> str:
+        return f"<BodyData {len(self.data)} bytes>"
+
+
+class EndOfMessage:
+    """The request is whole. Trailer fields (RFC 9112 §7.1.2) are kept apart from the headers."""
+
+    __slots__ = ("trailers",)
+
+    def __init__(self, trailers: Headers) -> None:
+        self.trailers = trailers
+
+    def __repr__(self) -> str:
+        return "<EndOfMessage>"
+
+
+T = TypeVar("T")
+Event = RequestHead | BodyData | EndOfMessage | Pause
+
+_END = EndOfMessage(Headers())
+
+
+class RequestParser:
+    """The requests of one connection.
+
+    Args:
+        heads: the parser of heads, which holds the limits; connections share one, and with it
+            its memory.
+    """
+
+    __slots__ = ("_at_eof", "_base", "_body", "_buffer", "_error", "_heads", "_searched", "_start", "_step")
+
+    def __init__(self, heads: HeadParser | Limits | None = None) -> None:
+        self._heads = heads if isinstance(heads, HeadParser) else HeadParser(heads)
+        self._buffer: bytes | bytearray = b""
+        self._start = 0         # of what is unread in the buffer
+        self._searched = 0      # up to here no head ends; not 0 only while a head comes in pieces
+        self._base = 0          # bytes of the stream before the buffer's first
+        self._body: CountedBody | ChunkedBody | None = None
+        self._error: ProtocolError | None = None
+        self._at_eof = False
+        self._step: Callable[[RequestParser], Event] = RequestParser._read_head
+
+    def __repr__(self) -> str:
+        return f"<RequestParser {self._step.__name__.strip('_')}, {self.pending} bytes pending>"
+
+    @property
+    def pending(self) -> int:
+        """Bytes that were fed and belong to no event yet."""
+        return len(self._buffer) - self._start
+
+    @property
+    def received(self) -> int:
+        """Bytes that were fed in all."""
+        return self._base + len(self._buffer)
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes of the stream.
+
+        Raises:
+            RuntimeError: after `feed_eof`.
+        """
+        if self._at_eof:
+            raise RuntimeError("feed() after feed_eof()")
+        buffer = self._buffer
+        if self._start == len(buffer):
+            self._base += self._start
+            self._buffer = data
+            self._start = 0
+        elif self._searched:
+            if not isinstance(buffer, bytearray):
+                self._base += self._start
+                self._searched -= self._start
+                self._buffer = buffer = bytearray(buffer[self._start:])
+                self._start = 0
+            buffer += data
+        else:
+            # Rare and short: what is left of a size line, or pipelined requests behind a waiting answer.
+            self._base += self._start
+            self._buffer = bytes(buffer[self._start:]) + data
+            self._start = 0
+
+    def feed_eof(self) -> None:
+        """Take note that no more bytes come."""
+        self._at_eof = True
+
+    def next_event(self) -> Event:
+        """The next event, or what keeps it from coming.
+
+        Raises:
+            ProtocolError: the peer broke a rule; this and every later call.
+        """
+        try:
+            return self._step(self)
+        except ProtocolError as error:
+            if self._error is None:
+                error.offset += self._base
+                self._error = error
+                self._step = RequestParser._fail_again
+                self._start = len(self._buffer)
+            raise
+
+    # The steps: each says what is expected now. Offsets of errors count from the buffer's first byte.
+
+    def _read_head(self) -> Event:
+        heads = self._heads
+        buffer = self._buffer
+        # A whole recv that is a head seen before: the usual case, and one look-up.
+        if not self._searched and not self._start and len(buffer) <= REMEMBERED_HEAD \
+                and (head := heads.remembered.get(buffer)) is not None:  # type: ignore[call-overload]
+            self._start = len(buffer)
+        else:
+            # RFC 9112 §2.2: one empty line before a request is forgiven (old clients put it behind a body).
+            start = self._start + (2 if buffer.startswith(b"\r\n", self._start) else 0)
+            if start == len(buffer):
+                return self._wait(CLOSED)
+            end = self._find_end(start, heads.limits.request_line)
+            if not end:
+                return self._wait()
+            head = self._parse_block(heads.parse, start, end)
+        if head.content_length == 0:
+            self._step = RequestParser._end_message
+        else:
+            self._body = ChunkedBody(heads.limits) if head.content_length is None else CountedBody(head.content_length)
+            self._step = RequestParser._read_body
+        return head
+
+    def _read_body(self) -> Event:
+        body = self._body
+        assert body is not None  # ours to keep: the step and the decoder are set together
+        data, self._start = body.decode(self._buffer, self._start)
+        if body.done:
+            self._step = RequestParser._read_trailers if isinstance(body, ChunkedBody) else RequestParser._end_message
+            self._body = None
+        if data:
+            return BodyData(data)
+        return self._step(self) if body.done else self._wait()
+
+    def _read_trailers(self) -> Event:
+        begin = self._buffer[self._start:self._start + 2]
+        if begin == b"\r\n":
+            self._start += 2
+            return self._end_message()
+        if b"\r\n".startswith(begin):
+            return self._wait()
+        end = self._find_end(self._start, self._heads.limits.head)
+        if not end:
+            return self._wait()
+        trailers = self._parse_block(self._heads.parse_trailers, self._start, end)
+        self._step = RequestParser._read_head
+        return EndOfMessage(trailers)
+
+    def _end_message(self) -> Event:
+        self._step = RequestParser._read_head
+        return _END
+
+    def _fail_again(self) -> Event:
+        assert self._error is not None
+        raise self._error.with_traceback(None)
+
+    # What they share
+
+    def _wait(self, at_eof: Pause | None = None) -> Pause:
+        """`NEED_DATA`, or after the end `at_eof`, which is an error within a message."""
+        if not self._at_eof:
+            return NEED_DATA
+        if at_eof is None:
+            raise ProtocolError(rules.INCOMPLETE, len(self._buffer))
+        return at_eof
+
+    def _find_end(self, start: int, first_line: int) -> int:
+        """Where the block of lines that begins at `start` ends, its empty line included; 0 if it has not come."""
+        buffer = self._buffer
+        end = buffer.find(b"\r\n\r\n", max(start, self._searched - 3)) + 4
+        if end < 4 or end - start > first_line:
+            self._heads.check_start(buffer, start, self._searched, first_line)
+        if end < 4:
+            self._searched = len(buffer)
+            return 0
+        return end
+
+    def _parse_block(self, parse: Callable[[bytes], T], start: int, end: int) -> T:
+        """What `parse` makes of the bytes from `start` to `end`, which are then read."""
+        raw = bytes(self._buffer[start:end])
+        try:
+            parsed = parse(raw)
+        except ProtocolError as error:
+            # Had the bytes come one by one, a bare LF would have been seen before anything else.
+            self._heads.check_start(self._buffer, start, start, len(raw))
+            error.offset += start
+            raise
+        self._searched = 0
+        self._start = end
+        if isinstance(self._buffer, bytearray):
+            self._buffer = bytes(self._buffer[end:])
+            self._base += end
+            self._start = 0
+        return parsed

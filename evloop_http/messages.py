@@ -1,0 +1,394 @@
+"""The vocabulary: what every room says to every other.
+
+A `Request` goes in, a `Response` comes out, and both carry `Headers`. These are plain values:
+they know no socket, no clock and no loop, so that the parser, the connection, an application and
+a test can all hold the same object.
+
+Two facts shape this file:
+
+*A request's head is shared.* Clients repeat the same head byte for byte, so the parser remembers
+whole heads and hands the same `RequestHead` to every request that begins with it. What is shared
+must not change: `Headers` has no method that alters it. A response is made for one answer, and
+its `MutableHeaders` may be changed until it is sent.
+
+*A line end in a header is a second header.* Whoever can put CR or LF into a name or a value can
+forge fields, or whole responses (CVE-2018-1000164 and its many kin). So both classes refuse CR,
+LF and NUL at birth, wherever the text came from.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
+from http import HTTPStatus
+from typing import Any, BinaryIO, Generic, NamedTuple, TypeVar, overload
+
+#: (name in lower case, name as written, value)
+Field = tuple[str, str, str]
+Fields = tuple[Field, ...]
+HeaderSource = Mapping[str, str] | Iterable[tuple[str, str]]
+
+V = TypeVar("V")
+D = TypeVar("D")
+
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+# VCHAR, obs-text, SP and HTAB: RFC 9110 §5.5. One character is one byte on the wire.
+_FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+
+REASONS: dict[int, str] = {status.value: status.phrase for status in HTTPStatus}
+
+
+def is_token(text: str) -> bool:
+    """Whether `text` is a token (RFC 9110 §5.6.2), as methods and field names must be."""
+    return _TOKEN.fullmatch(text) is not None
+
+
+def is_field_value(text: str) -> bool:
+    """Whether every character of `text` may stand in a field value (RFC 9110 §5.5)."""
+    return _FIELD_VALUE.fullmatch(text) is not None
+
+
+def make_field(name: str, value: str) -> Field:
+    """A checked header field.
+
+    Raises:
+        ValueError: the name is no token, or the value holds a control character (CR, LF and NUL
+            among them) or one beyond U+00FF.
+    """
+    if not is_token(name):
+        raise ValueError("a header name must be a token (RFC 9110 §5.1)")
+    value = value.strip(" \t")
+    if not is_field_value(value):
+        raise ValueError(f"the value of header {name} holds a character that no header may carry (RFC 9110 §5.5)")
+    return name.lower(), name, value
+
+
+class Headers(Mapping[str, str]):
+    """Header fields in order, with their case, looked up without regard to case; unchangeable.
+
+    A name that occurs more than once reads as its values joined by a comma (RFC 9110 §5.3), save
+    `Cookie`, joined by a semicolon (RFC 6265 §5.4), and `Set-Cookie`, which cannot be joined: it
+    reads as the first. `get_all` tells them apart, and `fields` is the list as it was written.
+    """
+
+    __slots__ = ("_index", "fields")
+
+    fields: Fields
+
+    def __init__(self, source: HeaderSource = ()) -> None:
+        pairs = source.items() if isinstance(source, Mapping) else source
+        self.fields = tuple([make_field(name, value) for name, value in pairs])
+        self._index: dict[str, str] | None = None
+
+    @classmethod
+    def from_fields(cls, fields: Fields, index: dict[str, str] | None = None) -> Headers:
+        """Headers of fields that were checked already, with their look-up table if it is known."""
+        headers = cls.__new__(cls)
+        headers.fields = fields
+        headers._index = index
+        return headers
+
+    def __getitem__(self, name: str) -> str:
+        if self._index is None:
+            self._index = index_fields(self.fields)
+        return self._index[name.lower()]
+
+    def mentions(self, names: frozenset[str]) -> bool:
+        """Whether any of `names`, given in lower case, occurs."""
+        if self._index is None:
+            self._index = index_fields(self.fields)
+        return not names.isdisjoint(self._index)
+
+    def get_all(self, name: str) -> list[str]:
+        """Every value of `name`, in order."""
+        name = name.lower()
+        return [value for lower, _, value in self.fields if lower == name]
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """(name, value) of every field, repeated ones too, in order and with their case."""
+        return [(name, value) for _, name, value in self.fields]
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and any(field[0] == name.lower() for field in self.fields)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({lower: name for lower, name, _ in reversed(self.fields)}[lower] for lower in index_fields(self.fields))
+
+    def __len__(self) -> int:
+        return len(index_fields(self.fields))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Headers):
+            return NotImplemented
+        return [(low, value) for low, _, value in self.fields] == [(low, value) for low, _, value in other.fields]
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.pairs()!r})"
+
+
+def index_fields(fields: Fields) -> dict[str, str]:
+    """Lower-case name to value, repeated names joined as `Headers` says."""
+    index: dict[str, str] = {}
+    for name, _, value in fields:
+        if name not in index:
+            index[name] = value
+        elif name != "set-cookie":
+            index[name] += ("; " if name == "cookie" else ", ") + value
+    return index
+
+
+class MutableHeaders(Headers):
+    """The headers of a response, changed until it is sent."""
+
+    __slots__ = ()
+
+    def __setitem__(self, name: str, value: str) -> None:
+        """Put `name` in the place of all fields of that name, or at the end."""
+        field = make_field(name, value)
+        kept = tuple([other for other in self.fields if other[0] != field[0]])
+        self._change((*kept, field))
+
+    def __delitem__(self, name: str) -> None:
+        if name not in self:
+            raise KeyError(name)
+        self._change(tuple([field for field in self.fields if field[0] != name.lower()]))
+
+    def add(self, name: str, value: str) -> None:
+        """Add a field, keeping others of that name (`Set-Cookie`, `Vary`)."""
+        self._change((*self.fields, make_field(name, value)))
+
+    def setdefault(self, name: str, value: str) -> str:
+        """The value of `name`, which is set to `value` if it was missing."""
+        if name not in self:
+            self[name] = value
+        return self[name]
+
+    def update(self, source: HeaderSource) -> None:
+        """Set every field of `source`."""
+        for name, value in source.items() if isinstance(source, Mapping) else source:
+            self[name] = value
+
+    def _change(self, fields: Fields) -> None:
+        self.fields = fields
+        self._index = None
+
+
+class MultiDict(Mapping[str, V], Generic[V]):
+    """Names to values in order, where a name may have several: `[name]` is the first."""
+
+    __slots__ = ("_lists",)
+
+    def __init__(self, pairs: Iterable[tuple[str, V]] = ()) -> None:
+        self._lists: dict[str, list[V]] = {}
+        for name, value in pairs:
+            self._lists.setdefault(name, []).append(value)
+
+    def __getitem__(self, name: str) -> V:
+        return self._lists[name][0]
+
+    @overload
+    def get(self, name: str) -> V | None: ...
+    @overload
+    def get(self, name: str, default: D) -> V | D: ...
+    @overload
+    def get(self, name: str, default: D, type: Callable[[Any], D]) -> D: ...
+    def get(self, name: str, default: Any = None, type: Callable[[Any], Any] | None = None) -> Any:
+        """The first value of `name`, through `type` if given; `default` if it is missing or `type` refuses it."""
+        try:
+            value = self._lists[name][0]
+            return value if type is None else type(value)
+        except (KeyError, ValueError, TypeError):
+            return default
+
+    def get_all(self, name: str) -> list[V]:
+        """Every value of `name`, in order."""
+        return list(self._lists.get(name, ()))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._lists)
+
+    def __len__(self) -> int:
+        return len(self._lists)
+
+    def __repr__(self) -> str:
+        return f"MultiDict({[(name, value) for name, values in self._lists.items() for value in values]!r})"
+
+
+class RequestHead:
+    """What the head of a request says: never changed once made, for many requests may share it."""
+
+    __slots__ = ("authority", "content_length", "expects_continue", "headers", "keep_alive",
+                 "method", "path", "query_string", "target", "version")
+
+    def __init__(self, method: str, target: str, version: str, headers: Headers, *, path: str, query_string: str = "",
+                 authority: str = "", content_length: int | None = 0, keep_alive: bool = True,
+                 expects_continue: bool = False) -> None:
+        self.method = method
+        #: as sent; `path` (percent-decoded), `query_string` and `authority` are its parts
+        self.target = target
+        self.path = path
+        self.query_string = query_string
+        #: host and port asked for: of an absolute target, else of `Host` (RFC 9112 §3.3)
+        self.authority = authority
+        #: "1.1" or "1.0"
+        self.version = version
+        self.headers = headers
+        #: octets of body that follow; None when it is chunked
+        self.content_length = content_length
+        self.keep_alive = keep_alive
+        self.expects_continue = expects_continue
+
+    def __repr__(self) -> str:
+        return f"<RequestHead {self.method} {self.target} HTTP/{self.version}>"
+
+
+class Request:
+    """A request whose body has come. It may be given attributes of one's own (`request.user = ...`).
+
+    An `App` hands its handlers `evloop_http.app.request.Request`, which adds what is read out of
+    the body and the headers: forms, cookies, the browser's name.
+    """
+
+    def __init__(self, head: RequestHead, body: bytes = b"", client: str = "", scheme: str = "http") -> None:
+        self.method = head.method
+        self.target = head.target
+        self.path = head.path
+        self.headers = head.headers
+        self.version = head.version
+        self.body = body
+        #: the peer's IP address; empty over a Unix socket
+        self.client = client
+        self.scheme = scheme
+        #: what the router found in the path
+        self.params: Mapping[str, Any] = {}
+        #: set when the peer has gone and nobody waits for the answer any more
+        self.disconnected = False
+        self.head = head
+
+    @cached_property
+    def query(self) -> MultiDict[str]:
+        """The parameters of the target. Only `&` separates them (CVE-2020-28473)."""
+        return parse_urlencoded(self.head.query_string)
+
+    @property
+    def host(self) -> str:
+        """Host, and port if one was named, that the client asked for; its grammar was checked."""
+        return self.head.authority
+
+    @property
+    def url(self) -> str:
+        """The whole URL asked for, made of checked parts."""
+        if self.target.startswith("/"):
+            return f"{self.scheme}://{self.host}{self.target}"
+        return f"{self.scheme}://{self.host}" if self.target == "*" else self.target
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.method} {self.target}>"
+
+
+def parse_urlencoded(text: str) -> MultiDict[str]:
+    """`a=1&b=2` as a `MultiDict`; what is not UTF-8 becomes U+FFFD."""
+    if not text:
+        return MultiDict()
+    # Inside the function: whoever imports only the parser need not load it.
+    from urllib.parse import parse_qsl
+    return MultiDict(parse_qsl(text, keep_blank_values=True, separator="&"))
+
+
+class FileBody(NamedTuple):
+    """Part of an open file as the body of a response: sent by the kernel, closed when done."""
+
+    file: BinaryIO
+    offset: int
+    length: int
+
+    def close(self) -> None:
+        self.file.close()
+
+
+#: bytes, or an iterator whose pieces are sent as they come (its `close` is called at the end), or a part of a file
+Body = bytes | Iterator[bytes] | FileBody
+
+_TEXT: Fields = (make_field("Content-Type", "text/plain; charset=utf-8"),)
+_BINARY: Fields = (make_field("Content-Type", "application/octet-stream"),)
+
+
+class Response:
+    """An answer: status, headers, body.
+
+    Args:
+        body: text (sent as UTF-8), bytes, an iterable of bytes (sent piece by piece, chunked
+            unless `Content-Length` is given, at the pace of the reader), or a `FileBody`.
+        status: 200 to 599.
+        headers: a mapping or pairs.
+        content_type: the default is `text/plain; charset=utf-8` for text and
+            `application/octet-stream` for everything else but nothing.
+
+    Raises:
+        ValueError: a header is not one (CR, LF or NUL in it, a name that is no token).
+        TypeError: the body is none of these.
+    """
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, body: str | bytes | Iterable[bytes] | FileBody = b"", status: int = 200,
+                 headers: HeaderSource | None = None, content_type: str | None = None) -> None:
+        self.status = status
+        self.body: Body
+        if isinstance(body, str):
+            fields = _TEXT
+            self.body = body.encode()
+        elif isinstance(body, bytes | bytearray):
+            fields = _BINARY if body else ()
+            self.body = bytes(body)
+        elif isinstance(body, FileBody):
+            fields = _BINARY
+            self.body = body
+        elif isinstance(body, Iterable):
+            fields = _BINARY
+            self.body = iter(body)
+        else:
+            raise TypeError(f"a response body cannot be {type(body).__name__}: give text, bytes, an iterable of bytes or a FileBody")
+        self.headers: MutableHeaders = MutableHeaders.from_fields(fields)  # type: ignore[assignment]
+        if headers:
+            self.headers.update(headers)
+        if content_type:
+            self.headers["Content-Type"] = content_type
+
+    def close(self) -> None:
+        """Let go of what the body holds (a generator's `finally`, an open file), sent or not."""
+        close = getattr(self.body, "close", None)
+        if close is not None:
+            close()
+
+    def __repr__(self) -> str:
+        size = f"{len(self.body)} bytes" if isinstance(self.body, bytes) else type(self.body).__name__
+        return f"<Response {self.status} {size}>"
+
+
+class HTTPError(Exception):
+    """What an application raises to answer with an error on purpose.
+
+    Args:
+        status: 400 to 599.
+        message: a sentence for the peer; the reason phrase if none.
+        headers: more headers for the answer.
+    """
+
+    def __init__(self, status: int, message: str = "", headers: HeaderSource = ()) -> None:
+        if not 400 <= status <= 599:
+            raise ValueError("the status of an HTTPError is between 400 and 599")
+        super().__init__(status, message)
+        self.status = status
+        self.message = message or REASONS.get(status, "Error")
+        self.headers = headers
+
+    def response(self) -> Response:
+        """The plain answer, for whoever has no page of its own."""
+        return Response(f"{self.status} {REASONS.get(self.status, 'Error')}\n\n{self.message}\n", self.status, self.headers)
+
+    def __str__(self) -> str:
+        return f"{self.status} {self.message}"

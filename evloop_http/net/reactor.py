@@ -1,0 +1,263 @@
+"""One selector, one loop: who is ready is told, whose time has come is told, and round again.
+
+A turn (`poll`) is the whole of it: sleep until a descriptor is ready, a deadline comes or
+somebody wakes us; call back for the descriptors; call back for the deadlines; run what was
+scheduled. It can be run from here (`run`) or from another loop, turn by turn: `fileno` becomes
+readable when a descriptor is ready, `next_timeout` says how long one may sleep.
+
+What every reactor must get right, and where it is done here:
+
+*The batch goes stale.* `select` hands out a list, and a callback may close a socket further down
+in it; an accept in the same turn may even get its number. So every change to a registration
+notes its descriptor, and the rest of the batch passes over the noted ones. Nothing is lost by it:
+the selector is level-triggered and reports again next turn what still holds.
+
+*A loop has one thread.* Everything here is called by the thread that runs it, save `stop` and
+`call_soon_threadsafe`. Which thread that is does not matter and may change between turns.
+
+*No callback ends the loop.* An exception is logged and the loop goes on; `KeyboardInterrupt` and
+its like pass through `poll` and `run`, and leave the reactor fit to be run again.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import selectors
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from .timers import NEVER, Timer, TimerQueue
+from .wakeup import Signals, Waker
+
+READ = selectors.EVENT_READ
+WRITE = selectors.EVENT_WRITE
+
+logger = logging.getLogger("evloop_http.reactor")
+
+
+class HasFileno(Protocol):
+    def fileno(self) -> int: ...
+
+
+FileDescriptor = int | HasFileno
+#: Called with the events, READ, WRITE or both, that the descriptor is ready for.
+ReadyCallback = Callable[[int], Any]
+
+
+class Reactor:
+    """A loop over descriptors, deadlines and scheduled calls. Several may live in a process.
+
+    Args:
+        clock: seconds from any origin that never go back.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        #: the time at which this turn began to call back, in seconds of the clock
+        self.now = clock()
+        #: how many turns there have been
+        self.turn = 0
+        self._selector = selectors.DefaultSelector()
+        self._timers = TimerQueue()
+        self._scheduled: deque[Callable[[], Any]] = deque()
+        self._changed: set[int] = set()
+        self._polling = False
+        self._stopping = False
+        self._closed = False
+        self._waker = Waker()
+        self._signals = Signals(self._waker, self.call_soon_threadsafe)
+        self._selector.register(self._waker, READ, self._on_wake)
+
+    def __repr__(self) -> str:
+        if self._closed:
+            return "<Reactor closed>"
+        return f"<Reactor turn {self.turn}: {self.registrations} descriptors, {len(self._timers)} timers>"
+
+    # Descriptors
+
+    @property
+    def registrations(self) -> int:
+        """How many descriptors are registered, our own not counted."""
+        return 0 if self._closed else len(self._selector.get_map()) - 1
+
+    @property
+    def timers(self) -> int:
+        """How many timers are set."""
+        return len(self._timers)
+
+    def register(self, descriptor: FileDescriptor, events: int, callback: ReadyCallback) -> None:
+        """Call `callback(events)` whenever `descriptor` is ready for any of `events` (READ, WRITE or both).
+
+        Raises:
+            KeyError: it is registered already.
+            ValueError: it is closed, or `events` is nothing.
+        """
+        self._changed.add(self._selector.register(descriptor, events, callback).fd)
+
+    def modify(self, descriptor: FileDescriptor, events: int, callback: ReadyCallback) -> None:
+        """Change what a registered descriptor is watched for.
+
+        No events at all is an error here: a selector reports a reset even of a descriptor that
+        nobody asks about, again and again. Unregister it instead.
+        """
+        if not events:
+            raise ValueError("a descriptor that is watched for nothing must be unregistered")
+        self._changed.add(self._selector.modify(descriptor, events, callback).fd)
+
+    def unregister(self, descriptor: FileDescriptor) -> None:
+        """Watch it no more. To be called before it is closed.
+
+        Raises:
+            KeyError: it is not registered.
+        """
+        self._changed.add(self._selector.unregister(descriptor).fd)
+
+    # Time
+
+    def time(self) -> float:
+        """The clock, read anew; `now` is the same within a turn and costs nothing."""
+        return self._clock()
+
+    def timer(self, callback: Callable[[], Any]) -> Timer:
+        """A timer that is not set yet: `Timer.move` sets it, again and again."""
+        return Timer(self._timers, callback)
+
+    def call_at(self, deadline: float, callback: Callable[..., Any], *args: Any) -> Timer:
+        """Call back when the clock shows `deadline` seconds."""
+        return Timer(self._timers, functools.partial(callback, *args) if args else callback, deadline)
+
+    def call_later(self, seconds: float, callback: Callable[..., Any], *args: Any) -> Timer:
+        """Call back in `seconds`."""
+        return self.call_at(self._clock() + seconds, callback, *args)
+
+    def call_soon(self, callback: Callable[..., Any], *args: Any) -> None:
+        """Call back before the loop sleeps again, and not before this callback returns."""
+        self._scheduled.append(functools.partial(callback, *args) if args else callback)
+
+    def call_soon_threadsafe(self, callback: Callable[..., Any], *args: Any) -> None:
+        """`call_soon` from any thread or signal handler; wakes the loop. After `close` it does nothing."""
+        self.call_soon(callback, *args)
+        self._waker.wake()
+
+    def on_signal(self, number: int, callback: Callable[[], Any] | None) -> None:
+        """Have the loop call back when a signal comes; None puts back what handled it before.
+
+        Raises:
+            RuntimeError: not in the main thread.
+        """
+        if callback is None:
+            self._signals.off(number)
+        else:
+            self._signals.on(number, callback)
+
+    # Turns
+
+    def run(self) -> None:
+        """Turn until `stop`.
+
+        Raises:
+            RuntimeError: it is closed, or a callback of its own calls it.
+        """
+        try:
+            while not self._stopping:
+                self.poll()
+        finally:
+            self._stopping = False
+
+    def stop(self) -> None:
+        """Make `run` return after this turn. From any thread; before `run` it makes the next one return at once."""
+        self._stopping = True
+        self._waker.wake()
+
+    def fileno(self) -> int:
+        """The selector's descriptor, for another selector to watch: readable when a turn has work.
+
+        Raises:
+            RuntimeError: this platform's selector has none.
+        """
+        fileno = getattr(self._selector, "fileno", None)
+        if fileno is None:
+            raise RuntimeError(f"{type(self._selector).__name__} has no descriptor of its own; call poll() instead")
+        return int(fileno())
+
+    def next_timeout(self) -> float | None:
+        """Seconds until a turn has work even if no descriptor becomes ready; None if it never has."""
+        if self._scheduled:
+            return 0.0
+        deadline = self._timers.next_deadline()
+        return None if deadline == NEVER else max(0.0, deadline - self._clock())
+
+    def poll(self, timeout: float | None = None) -> int:
+        """One turn. Sleeps for at most `timeout` seconds (None: as long as nothing happens; 0: not at all).
+
+        Returns:
+            How many events, deadlines and scheduled calls were handled.
+
+        Raises:
+            RuntimeError: the reactor is closed, or a callback of its own calls this.
+        """
+        if self._closed or self._polling:
+            raise RuntimeError("the reactor is closed" if self._closed else "poll() was called from a callback of its own")
+        until = self.next_timeout()
+        if timeout is None or until is not None and until < timeout:
+            timeout = until
+        self._polling = True
+        try:
+            ready = self._selector.select(timeout)
+            self.now = self._clock()
+            self.turn += 1
+            return self._dispatch(ready) + self._fire_timers() + self._run_scheduled()
+        finally:
+            self._polling = False
+
+    def _dispatch(self, ready: list[tuple[selectors.SelectorKey, int]]) -> int:
+        changed = self._changed
+        changed.clear()
+        for key, events in ready:
+            if changed and key.fd in changed:
+                continue
+            try:
+                key.data(events)
+            except Exception:
+                self._log_failure(key.data)
+        return len(ready)
+
+    def _fire_timers(self) -> int:
+        count = 0
+        mark = self._timers.mark()
+        while (timer := self._timers.pop_due(self.now, mark)) is not None:
+            count += 1
+            try:
+                timer.callback()
+            except Exception:
+                self._log_failure(timer.callback)
+        return count
+
+    def _run_scheduled(self) -> int:
+        # Only what is there now: a callback that schedules itself must not keep the selector waiting.
+        count = len(self._scheduled)
+        for _ in range(count):
+            callback = self._scheduled.popleft()
+            try:
+                callback()
+            except Exception:
+                self._log_failure(callback)
+        return count
+
+    def _on_wake(self, events: int) -> None:
+        self._waker.drain()
+
+    def _log_failure(self, callback: Callable[..., Any]) -> None:
+        logger.exception("a callback failed: %r; the loop goes on", callback)
+
+    def close(self) -> None:
+        """Give every descriptor back and every signal handler. What is still registered is not closed."""
+        if not self._closed:
+            self._closed = True
+            self._signals.close()
+            self._selector.close()
+            self._waker.close()
+            self._scheduled.clear()

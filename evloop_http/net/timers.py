@@ -1,0 +1,136 @@
+"""Deadlines on a heap, moved lazily.
+
+A server moves its deadlines far more often than it meets them: a connection's is rewritten at
+every request and met once in its life. So moving one to a later time writes a number and leaves
+the heap alone. When the old entry comes to the surface, it sees the newer number and is filed
+again. Only a move to an *earlier* time than the filed one costs a push, and that at most once in
+the time of the shorter deadline.
+
+A cancelled timer lets go of its callback at once and of its place in the heap when that comes to
+the surface, or when such entries are the most of the heap: then it is built anew.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+from collections.abc import Callable
+from typing import Any
+
+NEVER = math.inf
+_COMPACT_FROM = 64
+
+
+def _nothing() -> None:
+    """The callback of a cancelled timer."""
+
+
+class Timer:
+    """A callback and the time it is due at, in seconds of the reactor's clock; `NEVER` is allowed."""
+
+    __slots__ = ("_filed", "_queue", "callback", "deadline")
+
+    def __init__(self, queue: TimerQueue, callback: Callable[[], Any], deadline: float = NEVER) -> None:
+        self._queue = queue
+        self._filed = NEVER
+        self.callback = callback
+        self.deadline = NEVER
+        self.move(deadline)
+
+    @property
+    def active(self) -> bool:
+        """Whether it is going to fire."""
+        return self.deadline < NEVER
+
+    def move(self, deadline: float) -> None:
+        """Be due at `deadline` instead."""
+        self.deadline = deadline
+        if deadline < self._filed:
+            self._queue.file(self)
+
+    def cancel(self) -> None:
+        """Never fire, for good. May be called twice, and after firing."""
+        self.deadline = NEVER
+        self.callback = _nothing
+        if self._filed < NEVER:
+            self._queue.note_cancelled()
+
+    def __repr__(self) -> str:
+        return f"<Timer at {self.deadline:.3f}>" if self.active else "<Timer, not set>"
+
+
+class TimerQueue:
+    """Timers in the order of their deadlines; of equal ones the first set is the first due."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Timer]] = []
+        self._numbers = itertools.count()
+        self._cancelled = 0
+
+    def __len__(self) -> int:
+        """How many timers are set."""
+        return len({id(timer) for _, _, timer in self._heap if timer.active})
+
+    def file(self, timer: Timer) -> None:
+        """Enter `timer` under its deadline."""
+        timer._filed = timer.deadline
+        heapq.heappush(self._heap, (timer.deadline, next(self._numbers), timer))
+
+    def next_deadline(self) -> float:
+        """When to look again; `NEVER` if no timer is set. May be early, where a timer was moved."""
+        heap = self._heap
+        while heap:
+            filed, _, timer = heap[0]
+            if filed == timer._filed and timer.active:
+                return filed
+            self._drop_first()
+        return NEVER
+
+    def mark(self) -> int:
+        """A mark between the timers filed so far and those filed from now on, for `pop_due`."""
+        return next(self._numbers)
+
+    def pop_due(self, now: float, mark: int) -> Timer | None:
+        """Take out the first timer due at `now`; None if there is none, or if it was filed after `mark`.
+
+        One at a time, because its callback may cancel or move the next; up to a mark, because a
+        callback that sets a timer of no seconds would otherwise be called for ever.
+        """
+        heap = self._heap
+        while heap and heap[0][0] <= now and heap[0][1] < mark:
+            filed, _, timer = heap[0]
+            self._drop_first()
+            if timer._filed < NEVER or not timer.active:
+                continue
+            if timer.deadline <= now:
+                timer.deadline = NEVER
+                return timer
+            self.file(timer)
+        return None
+
+    def note_cancelled(self) -> None:
+        """One more entry in the heap is dead; build it anew when most are."""
+        self._cancelled += 1
+        if self._cancelled > _COMPACT_FROM and self._cancelled > len(self._heap) // 2:
+            self._compact()
+
+    def _drop_first(self) -> None:
+        filed, _, timer = heapq.heappop(self._heap)
+        if filed == timer._filed:
+            timer._filed = NEVER
+            if timer.callback is _nothing:
+                self._cancelled -= 1
+
+    def _compact(self) -> None:
+        kept = []
+        for entry in self._heap:
+            filed, _, timer = entry
+            if filed == timer._filed:
+                if timer.active:
+                    kept.append(entry)
+                else:
+                    timer._filed = NEVER
+        heapq.heapify(kept)
+        self._heap = kept
+        self._cancelled = 0

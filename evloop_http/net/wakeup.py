@@ -1,0 +1,101 @@
+"""How another thread, or a signal, ends the sleep of a loop.
+
+`select` sleeps until a descriptor is ready, so waking it takes a descriptor: a pair of sockets,
+one end in the selector, one byte written to the other. The byte is written only when none is
+under way: a thread that schedules a thousand calls writes once.
+
+A signal that arrives just before `select` begins to sleep would be noticed only when it ends.
+`signal.set_wakeup_fd` closes that gap: the interpreter writes the signal's number to our pair
+from the handler in C. There is one such descriptor in a process, so the one we found is put back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+
+class Waker:
+    """A pair of sockets that makes `fileno()` readable when somebody calls `wake`."""
+
+    def __init__(self) -> None:
+        self._reader, self._writer = socket.socketpair()
+        self._reader.setblocking(False)
+        self._writer.setblocking(False)
+        self._pending = False
+
+    def fileno(self) -> int:
+        return self._reader.fileno()
+
+    def write_fileno(self) -> int:
+        """The end that bytes are written to, for `signal.set_wakeup_fd`."""
+        return self._writer.fileno()
+
+    def wake(self) -> None:
+        """Make the reader readable. From any thread; costs nothing while a wake is under way."""
+        if not self._pending:
+            self._pending = True
+            try:
+                self._writer.send(b"\0")
+            except OSError:
+                pass  # full: it is readable already; closed: nobody sleeps any more
+
+    def drain(self) -> None:
+        """Take the bytes out; whoever wakes from now on writes again."""
+        try:
+            while len(self._reader.recv(4096)) == 4096:
+                pass
+        except OSError:
+            pass
+        self._pending = False
+
+    def close(self) -> None:
+        self._reader.close()
+        self._writer.close()
+
+
+class Signals:
+    """Callbacks for signals, run by the loop; everything found is put back by `close`."""
+
+    def __init__(self, waker: Waker, schedule: Callable[..., Any]) -> None:
+        self._waker = waker
+        self._schedule = schedule
+        self._found: dict[int, Any] = {}
+        self._found_wakeup = -1
+
+    def on(self, number: int, callback: Callable[[], Any]) -> None:
+        """Have `callback` called in the loop when the signal comes.
+
+        Raises:
+            RuntimeError: not in the main thread, the only one that may set handlers.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError("signals can be handled only in the main thread; elsewhere call stop() instead")
+
+        def handler(number: int, frame: FrameType | None) -> None:
+            self._schedule(callback)
+
+        found = signal.signal(number, handler)
+        if not self._found:
+            self._found_wakeup = signal.set_wakeup_fd(self._waker.write_fileno(), warn_on_full_buffer=False)
+        self._found.setdefault(number, found)
+
+    def off(self, number: int) -> None:
+        """Put back what was there before `on`."""
+        if number in self._found:
+            found = self._found.pop(number)
+            # None: a handler that was not set from Python, and cannot be put back from there.
+            signal.signal(number, signal.SIG_DFL if found is None else found)
+            if not self._found:
+                with contextlib.suppress(ValueError, OSError):  # its owner has closed it since
+                    signal.set_wakeup_fd(self._found_wakeup)
+
+    def close(self) -> None:
+        """Put everything back."""
+        for number in list(self._found):
+            self.off(number)

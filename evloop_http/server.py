@@ -1,0 +1,443 @@
+"""JOINT. Listening, accepting, limits, draining: a `Server` puts an application on the net.
+
+The server knows sockets that listen and connections that live; what is said on a connection is
+`connection`'s affair, and what is answered the application's, which is handed in.
+
+Three things about accepting that are easy to get wrong:
+
+*A backlog is drained in portions.* Each `accept` costs some tens of microseconds; taking a
+thousand in one wake would keep everybody else waiting. What is left is reported again.
+
+*Out of descriptors is not an error of the connection but of the moment.* The connection stays in
+the backlog and the listener stays readable, so trying again at once is a spin. The listener is
+taken out of the selector for a second, and the log has one line for it.
+
+*Stopping takes in what was already accepted by the kernel.* A client whose connection waits in
+the backlog believes it is connected; closing the listener would reset it. So the backlog is
+emptied first, then the listener is closed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import signal
+import socket
+import ssl
+import stat
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from email.utils import formatdate
+
+from .connection import Application, Connection, Log, Service, State, Timeouts
+from .http1 import HeadParser, Limits, ResponseEncoder
+from .net.reactor import READ, Reactor
+from .net.tls import HandshakeBudget, TlsTransport
+from .net.transport import Transport
+
+logger = logging.getLogger("evloop_http.server")
+
+#: Connections accepted in one wake; over TLS each costs ten times as much.
+ACCEPT_BUDGET = 64
+TLS_ACCEPT_BUDGET = 16
+#: Seconds without accepting when there are no descriptors left.
+EXHAUSTED_PAUSE = 1.0
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+#: Seconds that an idle connection is still open when the server stops: a request may be on its way.
+_LAST_IDLE = 0.1
+
+
+class Listener:
+    """One listening socket on a reactor, and what is made of each connection."""
+
+    def __init__(self, server: Server, sock: socket.socket, context: ssl.SSLContext | None,
+                 path: str | None = None) -> None:
+        sock.setblocking(False)
+        self.sock = sock
+        self.context = context
+        self.path = path
+        self._server = server
+        self._reactor = server.reactor
+        self._budget = HandshakeBudget(server.reactor)
+        self._listening = False
+        self._retry = server.reactor.timer(self.resume)
+
+    def resume(self) -> None:
+        """Accept, unless it is being done."""
+        if not self._listening and self.sock.fileno() >= 0:
+            self._reactor.register(self.sock, READ, self._on_ready)
+            self._listening = True
+
+    def pause(self, seconds: float | None = None) -> None:
+        """Let connections wait in the backlog, for so long or until `resume`."""
+        if self._listening:
+            self._reactor.unregister(self.sock)
+            self._listening = False
+        if seconds is not None:
+            self._retry.move(self._reactor.now + seconds)
+
+    def _on_ready(self, events: int) -> None:
+        self.accept(ACCEPT_BUDGET if self.context is None else TLS_ACCEPT_BUDGET)
+
+    def accept(self, budget: int) -> None:
+        """Take connections out of the backlog, at most so many."""
+        for _ in range(budget):
+            if self._server.is_full():
+                self._server.pause_accepting()
+                return
+            try:
+                sock, address = self.sock.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                if error.errno in _EXHAUSTED:
+                    self._server.note_exhausted(error)
+                    self.pause(EXHAUSTED_PAUSE)
+                    return
+                continue  # this one has gone while it waited
+            self._connect(sock, address)
+
+    def _connect(self, sock: socket.socket, address: object) -> None:
+        client = address[0] if isinstance(address, tuple) else ""
+        try:
+            if self.context is None:
+                transport = Transport(sock, self._reactor, client)
+            else:
+                transport = TlsTransport(sock, self._reactor, client, context=self.context, budget=self._budget)
+        except OSError:
+            sock.close()
+            return
+        self._server.adopt(transport)
+
+    def close(self, drain: bool = True) -> None:
+        """Stop listening; with `drain`, after taking in what waits in the backlog."""
+        if self.sock.fileno() < 0:
+            return
+        if drain:
+            self.accept(4 * socket.SOMAXCONN)
+        self.pause()
+        self._retry.cancel()
+        self.sock.close()
+        if self.path is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(self.path)
+
+    @property
+    def url(self) -> str:
+        """What to type into a browser."""
+        scheme = "http" if self.context is None else "https"
+        if self.path is not None:
+            return f"{scheme}+unix://{self.path}"
+        host, port = self.sock.getsockname()[:2]
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+class Server:
+    """Serves an application on any number of addresses.
+
+    Args:
+        application: a callable from `Request` to `Response`, or to a `concurrent.futures.Future`
+            of one. An attribute `request_class` of it is the class of the requests it is given,
+            `preview` is asked before a body is invited (`Expect: 100-continue`), and `close` is
+            called when the server has stopped.
+        reactor: the loop to live on; a new one if none is given, which is then the server's to close.
+        limits: how much of everything is read.
+        timeouts: how long everything may take.
+        max_connections: open at a time; more wait in the kernel's backlog.
+        access_log: who is told of every answer, e.g. `evloop_http.access.AccessLog`.
+        server_header: the value of the `Server` field; empty for none.
+    """
+
+    def __init__(self, application: Application, *, reactor: Reactor | None = None, limits: Limits | None = None,
+                 timeouts: Timeouts | None = None, max_connections: int = 10_000, access_log: Log | None = None,
+                 server_header: str = "evloop_http") -> None:
+        self.reactor = reactor or Reactor()
+        self.max_connections = max_connections
+        self._owns_reactor = reactor is None
+        self._listeners: list[Listener] = []
+        self._accepting = True
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._force_timer = self.reactor.timer(self._force)
+        self._date_timer = self.reactor.timer(self._forget_date)
+        self._ended = Counter[str]()
+        self._exhausted_reported = 0.0
+        self._service = Service(
+            application=application,
+            reactor=self.reactor,
+            heads=HeadParser(limits),
+            encoder=ResponseEncoder(server_header, self._tell_date),
+            timeouts=timeouts or Timeouts(),
+            log=access_log,
+            on_closed=self._on_closed,
+        )
+
+    def __repr__(self) -> str:
+        return f"<Server {' '.join(listener.url for listener in self._listeners) or 'not listening'}>"
+
+    # Listening
+
+    def listen(self, host: str = "127.0.0.1", port: int = 0, *, path: str | os.PathLike[str] | None = None,
+               sock: socket.socket | None = None, tls: ssl.SSLContext | None = None, backlog: int = 1024,
+               mode: int = 0o660) -> None:
+        """Accept connections at an address; may be called more than once.
+
+        Args:
+            host: an address or a name; a name is listened to on the first address it has.
+            port: 0 for any free one; see `addresses`.
+            path: a Unix socket in the place of host and port. A socket file that nobody serves is
+                replaced; anything else in its place is an error.
+            sock: a socket that is bound already, in the place of all that; it becomes the server's.
+            tls: serve HTTPS with this context; see `evloop_http.tls_context`.
+            backlog: connections that may wait to be accepted.
+            mode: permissions of the Unix socket.
+
+        Raises:
+            OSError: the address is in use, not ours, or may not be used.
+        """
+        if sock is None:
+            sock = _bind_path(os.fspath(path), mode) if path is not None else _bind_address(host, port)
+        try:
+            sock.listen(backlog)
+        except OSError:
+            sock.close()
+            raise
+        listener = Listener(self, sock, tls, None if path is None else os.fspath(path))
+        self._listeners.append(listener)
+        if self._accepting:
+            listener.resume()
+
+    @property
+    def addresses(self) -> list[tuple[str, int] | str]:
+        """Where the server listens: (host, port), or the path of a Unix socket."""
+        return [listener.path or listener.sock.getsockname()[:2] for listener in self._listeners]
+
+    @property
+    def urls(self) -> list[str]:
+        """The URL of every address."""
+        return [listener.url for listener in self._listeners]
+
+    @property
+    def url(self) -> str:
+        """The URL of the first address.
+
+        Raises:
+            RuntimeError: the server does not listen.
+        """
+        if not self._listeners:
+            raise RuntimeError("the server does not listen anywhere; call listen() first")
+        return self._listeners[0].url
+
+    # What the listeners ask
+
+    def is_full(self) -> bool:
+        """Whether as many connections are open as may be."""
+        return len(self._service.connections) >= self.max_connections
+
+    def pause_accepting(self) -> None:
+        """Let new connections wait until one ends."""
+        self._accepting = False
+        for listener in self._listeners:
+            listener.pause()
+
+    def note_exhausted(self, error: OSError) -> None:
+        """Say once in a burst that there are no descriptors left."""
+        now = self.reactor.now
+        if now >= self._exhausted_reported:
+            logger.error("cannot accept connections: %s; trying again every %g s", error.strerror, EXHAUSTED_PAUSE)
+        self._exhausted_reported = now + 2 * EXHAUSTED_PAUSE
+
+    def adopt(self, transport: Transport) -> None:
+        """Serve a connection."""
+        Connection(transport, self._service)
+
+    def _on_closed(self, connection: Connection) -> None:
+        ended = self._ended
+        ended["connections"] += 1
+        ended["requests"] += connection.requests
+        ended["bytes_in"] += connection.received
+        ended["bytes_out"] += connection.sent
+        if self._service.draining:
+            self._finish_if_drained()
+        elif not self._accepting and not self.is_full():
+            self._accepting = True
+            for listener in self._listeners:
+                listener.resume()
+
+    # Counting
+
+    @property
+    def connections(self) -> int:
+        """Connections open now."""
+        return len(self._service.connections)
+
+    def stats(self) -> dict[str, int | dict[str, int]]:
+        """Counters since the server was made, and how many connections are in each state now."""
+        live = list(self._service.connections)
+        states = Counter(connection.state for connection in live)
+        return {
+            "connections": self._ended["connections"] + len(live),
+            "requests": self._ended["requests"] + sum(connection.requests for connection in live),
+            "bytes_in": self._ended["bytes_in"] + sum(connection.received for connection in live),
+            "bytes_out": self._ended["bytes_out"] + sum(connection.sent for connection in live),
+            "open": {state.value: states[state] for state in State if state is not State.CLOSED},
+        }
+
+    # Running
+
+    def run(self) -> None:
+        """Serve until SIGINT or SIGTERM, finish what is in flight, return. A second signal ends it at once.
+
+        Raises:
+            RuntimeError: not in the main thread; there, use `in_thread` or run the reactor yourself.
+        """
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        for number in numbers:
+            self.reactor.on_signal(number, self._on_signal)
+        try:
+            self._run_to_the_end()
+        finally:
+            for number in numbers:
+                self.reactor.on_signal(number, None)
+
+    def _run_to_the_end(self) -> None:
+        try:
+            while not self._stopped.is_set():
+                self.reactor.poll()
+        finally:
+            self.close()
+
+    def _on_signal(self) -> None:
+        if self._service.draining:
+            self._force()
+        else:
+            self._begin_stop(10.0)
+
+    @contextlib.contextmanager
+    def in_thread(self, host: str = "127.0.0.1", port: int = 0) -> Iterator[Server]:
+        """Serve from a thread for as long as the `with` block lasts; on a free port if it does not listen yet."""
+        if not self._listeners:
+            self.listen(host, port)
+        self._thread = threading.Thread(target=self._run_to_the_end, name="evloop_http")
+        self._thread.start()
+        try:
+            yield self
+        finally:
+            self.stop(grace=0)
+            self._thread.join()
+            self._thread = None
+
+    # Stopping
+
+    def stop(self, grace: float = 10.0) -> None:
+        """Stop accepting, finish what is in flight, close what is idle; after `grace` seconds close the rest.
+
+        From any thread. Returns at once; `run` returns, or `wait_stopped`, when it is done. The
+        last answers say `Connection: close`.
+        """
+        self.reactor.call_soon_threadsafe(self._begin_stop, grace)
+
+    def wait_stopped(self, timeout: float | None = None) -> bool:
+        """Wait until the server has stopped, in a thread that does not run the reactor; whether it has."""
+        return self._stopped.wait(timeout)
+
+    def _begin_stop(self, grace: float) -> None:
+        service = self._service
+        if not service.draining:
+            for listener in self._listeners:
+                listener.close()
+            service.draining = True
+            service.seconds[State.IDLE] = min(_LAST_IDLE, grace, service.seconds[State.IDLE])
+            for connection in list(service.connections):
+                connection.drain()
+        self._force_timer.move(self.reactor.now + grace)
+        self._finish_if_drained()
+
+    def _force(self) -> None:
+        for connection in list(self._service.connections):
+            connection.close()
+        self._finish_if_drained()
+
+    def _finish_if_drained(self) -> None:
+        if not self._service.connections and not self._stopped.is_set():
+            self._force_timer.cancel()
+            self._date_timer.cancel()
+            close = getattr(self._service.application, "close", None)
+            if close is not None:
+                close()
+            self._stopped.set()
+
+    def close(self) -> None:
+        """End everything now: listeners, connections, and the reactor if it was made here."""
+        self._service.draining = True
+        for listener in self._listeners:
+            listener.close(drain=False)
+        self._force()
+        if self._owns_reactor:
+            self.reactor.close()
+
+    # The date
+
+    def _tell_date(self) -> str:
+        now = time.time()
+        # The rest of this second; armed only while answers are made, so an idle server sleeps.
+        self._date_timer.move(self.reactor.time() + 1 - now % 1)
+        return formatdate(now, usegmt=True)
+
+    def _forget_date(self) -> None:
+        self._service.encoder.forget_date()
+
+
+def _bind_address(host: str, port: int) -> socket.socket:
+    try:
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except socket.gaierror as error:
+        raise OSError(errno.EADDRNOTAVAIL, f"no address for this host: {error.strerror}", host) from None
+    family, kind, protocol, _, address = found[0]
+    sock = socket.socket(family, kind, protocol)
+    try:
+        if os.name == "posix":  # elsewhere it lets two programs have one port
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(address)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _bind_path(path: str, mode: int) -> socket.socket:
+    _remove_stale(path)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    # Born without permissions for others, so that nobody connects before they are set.
+    umask = os.umask(0o777 & ~mode)
+    try:
+        sock.bind(path)
+    except OSError:
+        sock.close()
+        raise
+    finally:
+        os.umask(umask)
+    return sock
+
+
+def _remove_stale(path: str) -> None:
+    """Remove a socket file that nobody serves. Anything else in its place is left, and `bind` refuses it."""
+    try:
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            return
+    except OSError:
+        return
+    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+        except OSError:
+            pass

@@ -1,0 +1,242 @@
+"""The walls of the house: who may import whom.
+
+Three rooms (`http1`, `net`, `app`) know nothing of each other; only the joints, `connection.py` and
+`server.py`, import from more than one. The rules are by room, so a new module inside a room needs no
+new line here; a module that belongs to no room is itself a breach.
+
+The imports are read from the source with `ast`: those inside functions and under `TYPE_CHECKING`
+count too, because a reader must follow them all the same.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = "evloop_http"
+#: The package itself as a room: its lazy `__init__`, through which a module could reach everything.
+FRONT_DOOR = "__init__"
+
+
+class Rule(NamedTuple):
+    ours: frozenset[str]  # the rooms that may be imported beside one's own
+    never: frozenset[str] = frozenset()  # modules of the standard library that may not be
+    optional: bool = False  # whether functions may import what only an extra brings
+
+
+def names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+ALL = names("__init__ __main__ messages http1 net app connection server cli demo")
+
+RULES = {
+    "messages": Rule(names(""), names("socket ssl selectors threading")),
+    "http1": Rule(names("messages"), names("socket ssl selectors time os logging threading")),
+    "net": Rule(names(""), names("http urllib email")),
+    "app": Rule(names("messages"), names("socket ssl selectors"), optional=True),
+    "connection": Rule(names("messages http1 net"), names("socket ssl selectors time")),
+    "server": Rule(names("connection http1 net")),
+    "cli": Rule(ALL, optional=True),
+    "demo": Rule(ALL, optional=True),
+    "__init__": Rule(ALL),
+    "__main__": Rule(ALL),
+}
+
+
+class Import(NamedTuple):
+    line: int
+    target: str  # with the name that is taken from it: "evloop_http.net.reactor.Reactor"
+    at_once: bool  # carried out when the module is: not in a function, nor for the type checker only
+
+
+class ImportReader(ast.NodeVisitor):
+    """Collects every import of a module, relative ones resolved against `package`."""
+
+    def __init__(self, package: str) -> None:
+        self.package = package
+        self.found: list[Import] = []
+        self.deferred = 0
+
+    def visit_Import(self, node: ast.Import) -> None:
+        for alias in node.names:
+            self.found.append(Import(node.lineno, alias.name, not self.deferred))
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        base = node.module or ""
+        if node.level:
+            parents = self.package.split(".")
+            above = parents[: len(parents) - node.level + 1]
+            base = ".".join([*above, base] if base else above)
+        for alias in node.names:
+            self.found.append(Import(node.lineno, f"{base}.{alias.name}", not self.deferred))
+
+    def visit_function(self, node: ast.AST) -> None:
+        self.deferred += 1
+        self.generic_visit(node)
+        self.deferred -= 1
+
+    visit_FunctionDef = visit_AsyncFunctionDef = visit_Lambda = visit_function
+
+    def visit_If(self, node: ast.If) -> None:
+        if ast.unparse(node.test) not in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+            self.generic_visit(node)
+            return
+        self.deferred += 1
+        for statement in node.body:
+            self.visit(statement)
+        self.deferred -= 1
+        for statement in node.orelse:
+            self.visit(statement)
+
+
+def room_of(dotted: str) -> str:
+    """The room that a name of ours is in; the front door for what stands in no room."""
+    first = dotted.split(".")[1:2]
+    return first[0] if first and first[0] in RULES else FRONT_DOOR
+
+
+def breaches_of(rule: Rule, room: str, found: Import) -> Iterator[str]:
+    top = found.target.partition(".")[0]
+    if top == PACKAGE:
+        other = room_of(found.target)
+        if other != room and other not in rule.ours:
+            yield f"{room} imports {other}"
+    elif top in sys.stdlib_module_names:
+        if top in rule.never:
+            yield f"{room} imports {top}"
+    elif found.at_once:
+        yield f"{top} is not in the standard library, so the package could not be imported without it"
+    elif not rule.optional:
+        yield f"{room} needs {top}, which is not in the standard library"
+
+
+def breaches(module: str, source: str, is_package: bool = False) -> list[str]:
+    """Every breach of the rules in the source of `module` (its dotted name), with its line."""
+    parts = module.split(".")
+    room = parts[1] if len(parts) > 1 else FRONT_DOOR
+    if room not in RULES:
+        return [f"{module} belongs to no room"]
+    reader = ImportReader(module if is_package else ".".join(parts[:-1]))
+    reader.visit(ast.parse(source))
+    return [
+        f"{module}, line {found.line}: {breach} ({found.target})"
+        for found in reader.found
+        for breach in breaches_of(RULES[room], room, found)
+    ]
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package: dotted name to file."""
+    found = {}
+    for path in sorted((ROOT / PACKAGE).rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """A Python that sees the package and the standard library, and no installed package."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    return subprocess.run(
+        [sys.executable, "-S", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
+    )
+
+
+# -- the house as it stands
+
+
+@pytest.mark.parametrize("module", modules())
+def test_a_module_imports_only_what_its_room_may(module: str) -> None:
+    path = modules()[module]
+    assert breaches(module, path.read_text("utf-8"), path.name == "__init__.py") == []
+
+
+def test_every_room_of_the_table_stands() -> None:
+    assert {room_of(module) for module in modules()} == set(RULES)
+
+
+def test_the_parser_alone_loads_no_socket_no_ssl_and_no_selector() -> None:
+    report = python("-X", "importtime", "-c", "import evloop_http.http1")
+    loaded = {line.rpartition("|")[2].strip() for line in report.stderr.splitlines()}
+    assert report.returncode == 0, report.stderr
+    assert "evloop_http.http1" in loaded
+    assert loaded.isdisjoint({"socket", "_socket", "ssl", "_ssl", "selectors"})
+
+
+def test_everything_but_the_demo_is_imported_without_any_extra() -> None:
+    core = [module for module in modules() if room_of(module) not in ("demo", "__main__")]
+    result = python("-c", "".join(f"import {module}\n" for module in core))
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+# -- the checker itself
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "breach"),
+    [
+        ("http1.parser", "from ..net import reactor", "http1 imports net"),
+        ("http1.parser", "from .. import net", "http1 imports net"),
+        ("http1.parser", "import evloop_http.net.reactor as r", "http1 imports net"),
+        ("http1.parser", "def f():\n    from evloop_http.app import App", "http1 imports app"),
+        ("http1.parser", "if TYPE_CHECKING:\n    from ..connection import Connection", "http1 imports connection"),
+        ("http1.parser", "try:\n    import ssl\nexcept ImportError:\n    ssl = None", "http1 imports ssl"),
+        ("http1.parser", "import re, os.path", "http1 imports os"),
+        ("http1.parser", "from time import monotonic", "http1 imports time"),
+        ("http1.parser", "from .. import RequestParser", "http1 imports __init__"),
+        ("net.transport", "from ..messages import Headers", "net imports messages"),
+        ("net.transport", "from http import HTTPStatus", "net imports http"),
+        ("net.tls", "def f():\n    import cryptography", "net needs cryptography"),
+        ("app.static", "import evloop_http", "app imports __init__"),
+        ("app.router", "class A:\n    def f(self):\n        import socket", "app imports socket"),
+        ("app.templates", "import jinja2", "jinja2 is not in the standard library"),
+        ("app.templates", "class A:\n    import jinja2", "jinja2 is not in the standard library"),
+        ("messages", "from .http1 import Limits", "messages imports http1"),
+        ("messages", "from threading import Lock", "messages imports threading"),
+        ("connection", "from .app import App", "connection imports app"),
+        ("connection", "from .server import Server", "connection imports server"),
+        ("connection", "import time", "connection imports time"),
+        ("server", "from . import app", "server imports app"),
+        ("cellar", "", "evloop_http.cellar belongs to no room"),
+    ],
+)
+def test_a_breach_in_a_source_is_found(module: str, source: str, breach: str) -> None:
+    found = breaches(f"{PACKAGE}.{module}", source)
+    assert len(found) == 1
+    assert breach in found[0]
+
+
+def test_a_package_resolves_its_relative_imports_from_itself() -> None:
+    assert breaches(f"{PACKAGE}.http1", "from .parser import RequestParser", is_package=True) == []
+    assert len(breaches(f"{PACKAGE}.http1", "from ..net import Reactor", is_package=True)) == 1
+
+
+def test_a_breach_is_told_with_its_module_and_line() -> None:
+    assert breaches("evloop_http.http1.body", "import re\n\nimport socket\n") == [
+        "evloop_http.http1.body, line 3: http1 imports socket (socket)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("http1.parser", "from __future__ import annotations\nimport re\nfrom . import body\nfrom .head import Head"),
+        ("http1.parser", "from ..messages import Headers\nfrom .. import messages"),
+        ("net.transport", "import socket, ssl, selectors, time\nfrom .reactor import Reactor"),
+        ("app.templates", "if TYPE_CHECKING:\n    import jinja2\ndef f():\n    import jinja2"),
+        ("connection", "from .http1 import RequestParser\nfrom .messages import Response\nfrom .net import Transport"),
+        ("server", "import socket\nfrom .connection import Connection\nfrom .net.reactor import Reactor"),
+        ("demo.app", "from evloop_http import App, Server\nfrom ..app.static import StaticFiles"),
+    ],
+)
+def test_what_a_room_may_import_is_no_breach(module: str, source: str) -> None:
+    assert breaches(f"{PACKAGE}.{module}", source) == []
