@@ -1,0 +1,100 @@
+"""An HTTP/1.1 and HTTPS server that lives inside any Python program.
+
+    from evloop_http import App, Server
+
+    app = App()
+
+    @app.get("/ping")
+    def ping(request):
+        return "pong"
+
+    server = Server(app)
+    server.listen("127.0.0.1", 8080)
+    server.run()
+
+The house, in the order in which it is best read:
+
+    messages        the vocabulary: Headers, Request, Response, HTTPError
+    http1/          bytes <-> messages; no socket, clock, file or log
+        rules           every rule a peer can break; Limits; ProtocolError
+        head            one head
+        body            where a body ends, and its two codings
+        parser          RequestParser: bytes in, events out
+        encoder         ResponseEncoder: response in, bytes out
+    net/            readiness, time, sockets, ciphertext; no HTTP
+        timers          deadlines on a heap
+        wakeup          other threads and signals
+        reactor         Reactor: one selector, one loop
+        transport       one non-blocking socket and its send queue
+        tls             the same, over TLS
+    connection      JOINT: the state machine of one client
+    server          JOINT: listen, accept, limit, drain, stop
+    access          the access log
+    app/            Request in, Response out; no sockets
+    cli             evloop-http demo | serve DIR | run MODULE:APP
+    demo/           the demo site
+
+No room imports another room; only the joints import from more than one.
+
+The names below are loaded when they are first used, so that `import evloop_http.http1` loads
+neither sockets nor TLS.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .access import AccessLog
+    from .app.application import App, after
+    from .app.request import Request
+    from .app.static import StaticFiles
+    from .app.templates import Templates
+    from .connection import Timeouts
+    from .http1 import Limits, ProtocolError
+    from .messages import FileBody, Headers, HTTPError, Response
+    from .net.reactor import READ, WRITE, Reactor
+    from .net.timers import Timer
+    from .server import Server, tls_context
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "AccessLog": "access",
+    "App": "app.application",
+    "after": "app.application",
+    "Request": "app.request",
+    "StaticFiles": "app.static",
+    "Templates": "app.templates",
+    "Timeouts": "connection",
+    "Limits": "http1",
+    "ProtocolError": "http1",
+    "FileBody": "messages",
+    "HTTPError": "messages",
+    "Headers": "messages",
+    "Response": "messages",
+    "READ": "net.reactor",
+    "WRITE": "net.reactor",
+    "Reactor": "net.reactor",
+    "Timer": "net.timers",
+    "Server": "server",
+    "tls_context": "server",
+}
+
+__all__ = ["READ", "WRITE", "AccessLog", "App", "FileBody", "HTTPError", "Headers", "Limits", "ProtocolError",
+           "Reactor", "Request", "Response", "Server", "StaticFiles", "Templates", "Timeouts", "Timer", "after",
+           "tls_context"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from where it lives (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

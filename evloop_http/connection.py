@@ -399,7 +399,7 @@ class Connection:
     def _failure(self, head: RequestHead, error: Exception) -> Response:
         if isinstance(error, HTTPError):
             return error.response()
-        logger.error("%s %s: the application failed", head.method, _printable(head.target), exc_info=error)
+        logger.error("%s: the application failed", head.line, exc_info=error)
         return HTTPError(500, "The server failed to answer this request.").response()
 
     def _wait_for_answer(self, head: RequestHead, request: Request, future: Future[Response], started: float) -> bool:
@@ -615,8 +615,3 @@ class Connection:
         self._upload = None
         self._service.connections.discard(self)
         self._service.on_closed(self)
-
-
-def _printable(text: str) -> str:
-    """`text` with everything escaped that could forge a line of a log (CVE-2020-7694)."""
-    return text.encode("unicode_escape").decode("ascii")

@@ -241,15 +241,20 @@ class RequestHead:
         self.keep_alive = keep_alive
         self.expects_continue = expects_continue
 
+    @property
+    def line(self) -> str:
+        """The request line for a log: whatever could forge a line there is escaped (CVE-2020-7694)."""
+        return f"{self.method} {self.target} HTTP/{self.version}".encode("unicode_escape").decode("ascii")
+
     def __repr__(self) -> str:
-        return f"<RequestHead {self.method} {self.target} HTTP/{self.version}>"
+        return f"<RequestHead {self.line}>"
 
 
 class Request:
     """A request whose body has come. It may be given attributes of one's own (`request.user = ...`).
 
-    An `App` hands its handlers `evloop_http.app.request.Request`, which adds what is read out of
-    the body and the headers: forms, cookies, the browser's name.
+    This is what the connection makes. An `App` asks it to make `evloop_http.app.request.Request`
+    instead, which adds what is read out of body and headers: forms, cookies, the browser's name.
     """
 
     def __init__(self, head: RequestHead, body: bytes = b"", client: str = "", scheme: str = "http") -> None:

@@ -36,7 +36,7 @@ from email.utils import formatdate
 from .connection import Application, Connection, Log, Service, State, Timeouts
 from .http1 import HeadParser, Limits, ResponseEncoder
 from .net.reactor import READ, Reactor
-from .net.tls import HandshakeBudget, TlsTransport
+from .net.tls import HandshakeBudget, TlsTransport, make_context
 from .net.transport import Transport
 
 logger = logging.getLogger("evloop_http.server")
@@ -201,7 +201,7 @@ class Server:
             OSError: the address is in use, not ours, or may not be used.
         """
         if sock is None:
-            sock = _bind_path(os.fspath(path), mode) if path is not None else _bind_address(host, port)
+            sock = _bind_path(os.fspath(path), mode) if path is not None else bind_address(host, port)
         try:
             sock.listen(backlog)
         except OSError:
@@ -393,7 +393,27 @@ class Server:
         self._service.encoder.forget_date()
 
 
-def _bind_address(host: str, port: int) -> socket.socket:
+def tls_context(certificate: str | os.PathLike[str], key: str | os.PathLike[str] | None = None,
+                password: str | None = None) -> ssl.SSLContext:
+    """A context for `Server.listen(tls=...)`: TLS 1.2 and newer, HTTP/1.1.
+
+    Args:
+        certificate: a PEM file with the certificate and the chain behind it.
+        key: a PEM file with the private key, if it is not in the first.
+        password: of the key, if it has one.
+
+    Raises:
+        ValueError: a file is missing, unreadable or not what it should be; the text says which.
+    """
+    return make_context(certificate, key, password, ["http/1.1"])
+
+
+def bind_address(host: str, port: int) -> socket.socket:
+    """A TCP socket at an address, for `Server.listen(sock=...)`.
+
+    Raises:
+        OSError: the address is in use, not ours, or may not be used.
+    """
     try:
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror as error:

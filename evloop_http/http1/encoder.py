@@ -105,7 +105,7 @@ class ResponseEncoder:
         body = response.body
         assert isinstance(body, bytes)
         head, keep_alive = self._head(response, len(body), request, keep_alive)
-        if response.status in _WITHOUT_CONTENT or request is not None and request.method == "HEAD":
+        if response.status in _WITHOUT_CONTENT or (request is not None and request.method == "HEAD"):
             return head, keep_alive
         return head + body, keep_alive
 
@@ -125,7 +125,7 @@ class ResponseEncoder:
         if length is None and "content-length" in response.headers:
             length = _announced(response.headers["content-length"])
         version = request.version if request is not None else "1.1"
-        bodiless = response.status in _WITHOUT_CONTENT or request is not None and request.method == "HEAD"
+        bodiless = response.status in _WITHOUT_CONTENT or (request is not None and request.method == "HEAD")
         if length is None and version == "1.0" and not bodiless:
             keep_alive = False
         head, keep_alive = self._head(response, length, request, keep_alive)
@@ -184,7 +184,7 @@ def _asks_to_close(names: dict[str, str]) -> bool:
 
 
 def _framing(status: int, announced: str | None, length: int | None, version: str) -> list[str]:
-    if status == 304 and announced is None or status in _WITHOUT_CONTENT and status != 304:
+    if (status == 304 and announced is None) or (status in _WITHOUT_CONTENT and status != 304):
         return []
     if length is None:
         return ["Transfer-Encoding: chunked"] if version != "1.0" else []

@@ -202,7 +202,7 @@ class Reactor:
         if self._closed or self._polling:
             raise RuntimeError("the reactor is closed" if self._closed else "poll() was called from a callback of its own")
         until = self.next_timeout()
-        if timeout is None or until is not None and until < timeout:
+        if timeout is None or (until is not None and until < timeout):
             timeout = until
         self._polling = True
         try:

@@ -1,0 +1,110 @@
+"""What a handler sees: the request of the wire, and what can be read out of its headers and body.
+
+Everything here is worked out when it is first asked for and kept. What the client sent wrongly
+becomes an `HTTPError` that says so, at the line of the handler that wanted it.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from .. import messages
+from ..messages import HTTPError, MultiDict
+from . import forms
+
+if TYPE_CHECKING:
+    from .router import Route
+
+
+class Request(messages.Request):
+    """A request, as the handlers of an `App` get it.
+
+    Of the wire: `method target path query headers version client scheme host url body`.
+    Of the router: `params`, and below a mount `path` is what is left of it (`head.path` is all).
+    """
+
+    #: the route that was found
+    route: Route
+
+    @cached_property
+    def media_type(self) -> str:
+        """The content type without its parameters, in lower case; empty if there is none."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    @cached_property
+    def text(self) -> str:
+        """The body as text, by the charset of its content type or UTF-8.
+
+        Raises:
+            HTTPError: 415 for an unknown charset, 400 where the body does not fit it.
+        """
+        charset = forms.parameter(self.headers.get("content-type", ""), "charset") or "utf-8"
+        try:
+            return self.body.decode(charset)
+        except LookupError:
+            raise HTTPError(415, "The charset of the body is unknown.") from None
+        except UnicodeDecodeError:
+            raise HTTPError(400, "The body does not fit its charset.") from None
+
+    def json(self) -> Any:
+        """What the JSON in the body says.
+
+        Raises:
+            HTTPError: 415 for another content type, 400 for malformed JSON.
+        """
+        if self.media_type != "application/json" and not self.media_type.endswith("+json"):
+            raise HTTPError(415, "The body is expected to be JSON.")
+        try:
+            return json.loads(self.text)
+        except (ValueError, RecursionError):
+            raise HTTPError(400, "The body is not well-formed JSON.") from None
+
+    @cached_property
+    def _form(self) -> forms.Form:
+        return forms.parse(self.media_type, self.headers.get("content-type", ""), self.body)
+
+    @property
+    def form(self) -> MultiDict[str]:
+        """The text fields of the form in the body, urlencoded or multipart; empty if there is no body.
+
+        Raises:
+            HTTPError: 415 for another content type, 400 for a malformed body, 413 for too many fields.
+        """
+        return self._form.fields
+
+    @property
+    def files(self) -> MultiDict[forms.Upload]:
+        """The files of the form in the body; errors as for `form`."""
+        return self._form.files
+
+    @cached_property
+    def cookies(self) -> dict[str, str]:
+        """Cookies by name; of several of one name the first. Those without a name are dropped (CVE-2023-23934)."""
+        cookies: dict[str, str] = {}
+        for pair in self.headers.get("cookie", "").split(";"):
+            name, equals, value = pair.partition("=")
+            name = name.strip(" \t")
+            if name and equals:
+                cookies.setdefault(name, value.strip(" \t").removeprefix('"').removesuffix('"'))
+        return cookies
+
+    @property
+    def user_agent(self) -> str:
+        """The `User-Agent` header, or nothing."""
+        return self.headers.get("user-agent", "")
+
+    @cached_property
+    def browser(self) -> str:
+        """The browser's name, such as `Firefox`; `your browser` if it is not known.
+
+        Raises:
+            RuntimeError: the extra `browser` is not installed.
+        """
+        try:
+            from ua_parser import parse_user_agent
+        except ImportError:
+            raise RuntimeError("request.browser needs a library: pip install 'evloop-http[browser]'") from None
+        found = parse_user_agent(self.user_agent)
+        return found.family if found is not None else "your browser"

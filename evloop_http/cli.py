@@ -1,0 +1,262 @@
+"""The command line: `evloop-http demo | serve DIR | run MODULE:APP`.
+
+It turns words into a `Server` and a mistake into one plain line on standard error: exit status 2
+for a command that makes no sense, 1 for one that cannot be carried out here (a port in use, a
+file that is missing). A traceback means a defect, never a mistake of the user's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import importlib
+import logging
+import os
+import socket
+import ssl
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, TextIO
+
+from . import App, Limits, Server, StaticFiles, Timeouts, __version__, tls_context
+from .access import AccessLog
+from .access import logger as access_logger
+from .app.application import Workers
+from .server import bind_address
+
+DESCRIPTION = """\
+An HTTP/1.1 and HTTPS server in pure Python.
+
+  evloop-http demo                          the demo site: what this server can do, to click through
+  evloop-http serve DIR                     the files of a directory
+  evloop-http run shop.web:app              the application `app` of the module shop.web
+  evloop-http run shop.web:create_app       ... or what its function create_app returns
+"""
+
+EPILOG = """\
+Stops on Ctrl-C or SIGTERM after finishing what is in flight; a second one stops it at once.
+"""
+
+
+class Mistake(Exception):
+    """Something the user has to mend; the text says what."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; its exit status."""
+    options = make_parser().parse_args(arguments)
+    try:
+        return serve(options)
+    except Mistake as mistake:
+        print(f"evloop-http: {mistake}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """What the command line understands."""
+    parser = argparse.ArgumentParser(prog="evloop-http", description=DESCRIPTION, epilog=EPILOG,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--version", action="version", version=f"evloop_http {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    demo = commands.add_parser("demo", help="serve the demo site", epilog=EPILOG)
+    demo.set_defaults(make=make_demo)
+    files = commands.add_parser("serve", help="serve the files of a directory", epilog=EPILOG)
+    files.add_argument("directory", metavar="DIR", nargs="?", default=".", help="the directory (default: this one)")
+    files.set_defaults(make=make_files)
+    run = commands.add_parser("run", help="serve an application", epilog=EPILOG)
+    run.add_argument("target", metavar="MODULE:APP",
+                     help="an application, or a function of no arguments that makes one; the module is looked for here first")
+    run.set_defaults(make=make_target)
+    for command in (demo, files, run):
+        add_options(command)
+    return parser
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options that every command has."""
+    where = parser.add_argument_group("where")
+    where.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s; 0.0.0.0 or :: for all)")
+    where.add_argument("--port", type=port, default=8080, help="port for HTTP; 0 for any free one (default: %(default)s)")
+    where.add_argument("--unix", metavar="PATH", help="listen on a Unix socket instead of --host and --port")
+    tls = parser.add_argument_group("HTTPS")
+    tls.add_argument("--cert", metavar="FILE", help="PEM certificate, with its chain; turns HTTPS on")
+    tls.add_argument("--key", metavar="FILE", help="PEM private key, if it is not in the certificate's file")
+    tls.add_argument("--tls-port", type=port, default=8443, help="port for HTTPS (default: %(default)s)")
+    log = parser.add_argument_group("logging")
+    log.add_argument("--access-log", nargs="?", const="common", choices=["common", "json"],
+                     help="a line on standard output for every answer, in common log format or JSON (default: none)")
+    limits = parser.add_argument_group("limits")
+    defaults = Limits(), Timeouts()
+    limits.add_argument("--worker-threads", "--workers-threads", type=positive, default=8, metavar="N",
+                        help="threads for handlers registered with threaded=True (default: %(default)s)")
+    limits.add_argument("--max-connections", type=positive, default=10_000, metavar="N",
+                        help="open at a time; more wait (default: %(default)s)")
+    limits.add_argument("--max-body", type=positive, default=defaults[0].body, metavar="BYTES",
+                        help="largest request body (default: %(default)s)")
+    limits.add_argument("--idle-timeout", type=seconds, default=defaults[1].idle, metavar="SECONDS",
+                        help="how long a connection may be idle (default: %(default)s)")
+
+
+def port(text: str) -> int:
+    """A port number."""
+    number = int(text)
+    if not 0 <= number <= 65535:
+        raise argparse.ArgumentTypeError(f"{number} is no port; ports are 0 to 65535")
+    return number
+
+
+def positive(text: str) -> int:
+    """A number from 1 up."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("it must be at least 1")
+    return number
+
+
+def seconds(text: str) -> float:
+    """A time that is longer than nothing."""
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError("it must be a number of seconds above 0")
+    return number
+
+
+# The applications
+
+Application = Callable[[Any], Any]
+
+
+def make_demo(options: argparse.Namespace, tls_port: int | None) -> Application:
+    """The demo site."""
+    try:
+        from .demo.app import create_app
+        return create_app(tls_port)
+    except RuntimeError as error:
+        raise Mistake(f"{error} (or all that the demo needs: pip install 'evloop-http[demo]')") from None
+
+
+def make_files(options: argparse.Namespace, tls_port: int | None) -> Application:
+    """The files of a directory, with listings."""
+    try:
+        return StaticFiles(options.directory, listing=True)
+    except ValueError as error:
+        raise Mistake(str(error)) from None
+
+
+def make_target(options: argparse.Namespace, tls_port: int | None) -> Application:
+    """What MODULE:APP names."""
+    module_name, colon, name = options.target.partition(":")
+    if not module_name or not colon or not name:
+        raise Mistake(f"{options.target!r} is not MODULE:APP, such as shop.web:app")
+    sys.path.insert(0, os.getcwd())
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise  # a module that the user's own imports: a traceback shows where
+        raise Mistake(f"there is no module {module_name}") from None
+    target: Any = module
+    for part in name.split("."):
+        target = getattr(target, part, None)
+    if not callable(target):
+        raise Mistake(f"module {module_name} has no application {name!r}")
+    return target() if is_factory(target) else target  # type: ignore[no-any-return]
+
+
+def is_factory(target: Callable[..., Any]) -> bool:
+    """Whether `target` makes an application: an application takes a request, a factory nothing."""
+    import inspect
+    try:
+        inspect.signature(target).bind()
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+# Serving
+
+def serve(options: argparse.Namespace) -> int:
+    """Listen, say where, and serve until told to stop."""
+    configure_logging(options)
+    context = make_context(options)
+    # The sockets first: the demo wants to know the port that it got.
+    plain = None if options.unix else bind(options, options.port)
+    secure = None if context is None else bind(options, options.tls_port)
+    application = options.make(options, secure.getsockname()[1] if secure is not None else None)
+    if isinstance(application, App):
+        application.workers = Workers(options.worker_threads, 8 * options.worker_threads)
+    server = Server(
+        application,
+        limits=Limits(body=options.max_body),
+        timeouts=Timeouts(idle=options.idle_timeout),
+        max_connections=options.max_connections,
+        access_log=AccessLog(options.access_log) if options.access_log else None,
+    )
+    if plain is not None:
+        server.listen(sock=plain)
+    else:
+        listen_at_path(server, options.unix)
+    if secure is not None:
+        server.listen(sock=secure, tls=context)
+    print_banner(server, options, sys.stdout)
+    server.run()
+    return 0
+
+
+def make_context(options: argparse.Namespace) -> ssl.SSLContext | None:
+    """The TLS context of --cert and --key, if HTTPS is wanted."""
+    if options.key and not options.cert:
+        raise Mistake("--key needs --cert")
+    if not options.cert:
+        return None
+    try:
+        return tls_context(options.cert, options.key)
+    except ValueError as error:
+        raise Mistake(str(error)) from None
+
+
+def bind(options: argparse.Namespace, port: int) -> socket.socket:
+    """A socket at a port; the demo tries the next one where the port is taken."""
+    try:
+        return bind_address(options.host, port)
+    except OSError as error:
+        if options.command == "demo" and error.errno == errno.EADDRINUSE and port < 65535:
+            try:
+                return bind_address(options.host, port + 1)
+            except OSError:
+                raise Mistake(f"ports {port} and {port + 1} of {options.host} are in use") from None
+        reason = "the port is in use" if error.errno == errno.EADDRINUSE else error.strerror
+        raise Mistake(f"cannot listen on {options.host} port {port}: {reason}") from None
+
+
+def listen_at_path(server: Server, path: str) -> None:
+    """Listen on a Unix socket."""
+    try:
+        server.listen(path=path)
+    except OSError as error:
+        raise Mistake(f"cannot listen on {path}: {error.strerror or error}") from None
+
+
+def configure_logging(options: argparse.Namespace) -> None:
+    """Errors go to standard error; the access log, being data, to standard output."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    if options.access_log:
+        handler = logging.StreamHandler(sys.stdout)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        access_logger.addHandler(handler)
+        access_logger.setLevel(logging.INFO)
+        access_logger.propagate = False
+
+
+def print_banner(server: Server, options: argparse.Namespace, out: TextIO) -> None:
+    """Say what is served and where; in colour only where somebody looks on."""
+    what = {"demo": "the demo site", "serve": f"files of {os.path.abspath(getattr(options, 'directory', '.'))}",
+            "run": getattr(options, "target", "")}[options.command]
+    coloured = out.isatty() and "NO_COLOR" not in os.environ
+    before, behind = ("\x1b[1;36m", "\x1b[0m") if coloured else ("", "")
+    print(f"evloop_http {__version__}: {what}", file=out)
+    for url in server.urls:
+        print(f"  {before}{url}{behind}", file=out)
+    print("Ctrl-C stops it.", file=out, flush=True)
