@@ -242,10 +242,10 @@ class Connection:
             self._discard(len(data))
             return
         self._parser.feed(data)
-        if self.state is HANDLING:
-            self._transport.reading = self._parser.pending < READ_AHEAD
-        else:
+        if self.state is not HANDLING:
             self._read()
+        elif self._parser.pending >= READ_AHEAD:
+            self._transport.reading = False
 
     def on_eof(self) -> None:
         if self.state is LINGERING:
@@ -300,13 +300,13 @@ class Connection:
                 elif isinstance(event, EndOfMessage):
                     goes_on = self._on_end()
                 else:
-                    self._wait(event)
-                    return
+                    goes_on = self._wait(event)
                 if not goes_on:
                     return
         except ProtocolError as error:
             logger.debug("%s: refused: %s", self._transport.client, error)
-            self._refuse(error.status, f"{error.message[0].upper()}{error.message[1:]} ({error.rule.partition(':')[0]}).")
+            sentence = f"{error.message[0].upper()}{error.message[1:]} ({error.rule.partition(':')[0]})."
+            self._refuse(error.status, sentence)
             return
         self._yield_turn()
 
@@ -320,10 +320,15 @@ class Connection:
 
     def _invite_body(self, head: RequestHead) -> bool:
         """Answer `Expect: 100-continue`: with the application's refusal, if it has one, before the body is sent."""
-        if self._service.preview is not None:
-            refusal = self._call(self._service.preview, self._make_request(head, b""))
+        service = self._service
+        if service.preview is not None:
+            request = service.request_class(head, b"", self._transport.client, self._scheme)
+            try:
+                refusal = service.preview(request)
+            except Exception as error:
+                refusal = self._failure(head, error)
             if refusal is not None:
-                return self._answer(head, refusal, self._service.reactor.now, keep_alive=False)
+                return self._answer(head, refusal, service.reactor.now, keep_alive=False)
         if not self._parser.pending:
             self._transport.write(CONTINUE)
         return not self._transport.closed
@@ -343,7 +348,7 @@ class Connection:
         self._upload = None
         return self._handle(upload.head, b"".join(upload.pieces))
 
-    def _wait(self, pause: Pause) -> None:
+    def _wait(self, pause: Pause) -> bool:
         """The parser needs more bytes, or knows that there are none."""
         self._transport.reading = True
         if not self._transport.flush():
@@ -352,6 +357,7 @@ class Connection:
             self._close()
         elif self.state is IDLE and self._parser.pending:
             self._enter(READING_HEADERS)
+        return False
 
     def _wait_for_room(self) -> None:
         """Answers of a pipeline are queued that the peer does not take: take no more requests until it does."""
@@ -362,7 +368,7 @@ class Connection:
         """The budget of this wake is used up: the others first, then the rest of what has come."""
         if not self._transport.flush():
             self._wait_for_room()
-        else:
+        if self.state is IDLE or self.state is READING_BODY:
             self._transport.reading = False
             self._service.reactor.call_soon(self._take_turn)
 
@@ -373,30 +379,29 @@ class Connection:
 
     # Handling
 
-    def _make_request(self, head: RequestHead, body: bytes) -> Request:
-        transport = self._transport
-        return self._service.request_class(head, body, transport.client, "https" if transport.secure else "http")
+    @property
+    def _scheme(self) -> str:
+        return "https" if self._transport.secure else "http"
 
     def _handle(self, head: RequestHead, body: bytes) -> bool:
-        """Have a request answered; whether the answer is out and the connection goes on."""
+        """Have a request answered; whether the answer is out and there is more to read."""
         self.requests += 1
         self._enter(HANDLING)
         service = self._service
+        transport = self._transport
         started = service.reactor.now if service.log is None else service.reactor.time()
-        request = self._make_request(head, body)
-        answer = self._call(service.application, request)
+        request = service.request_class(head, body, transport.client, "https" if transport.secure else "http")
+        # The application's exceptions end here.
+        try:
+            answer = service.application(request)
+        except Exception as error:
+            answer = self._failure(head, error)
         if isinstance(answer, Future):
             return self._wait_for_answer(head, request, answer, started)
         return self._answer(head, answer, started)
 
-    def _call(self, application: Callable[[Request], T], request: Request) -> T | Response:
-        """What `application` returns, or an error in its place: the one spot where its exceptions end."""
-        try:
-            return application(request)
-        except Exception as error:
-            return self._failure(request.head, error)
-
-    def _failure(self, head: RequestHead, error: Exception) -> Response:
+    def _failure(self, head: RequestHead, error: BaseException) -> Response:
+        """The answer to a request that its handler did not answer: what it asked for, or 500, and a line in the log."""
         if isinstance(error, HTTPError):
             return error.response()
         logger.error("%s: the application failed", head.line, exc_info=error)
@@ -416,20 +421,17 @@ class Connection:
         if future.cancelled():
             return HTTPError(503, "The request was cancelled.").response()
         error = future.exception()
-        if error is None:
-            return future.result()
-        return self._failure(head, error if isinstance(error, Exception) else RuntimeError(repr(error)))
+        return future.result() if error is None else self._failure(head, error)
 
     def _on_answer(self, exchange: Exchange, future: Future[Response]) -> None:
         """A future is done: in its own time, and perhaps when nobody waits for it any more."""
         assert exchange.head is not None
-        response = self._result(exchange.head, future)
         if self._exchange is not exchange:
-            if isinstance(response, Response):
-                response.close()
+            if not future.cancelled():
+                self._dispose(self._result(exchange.head, future))
             return
         self._exchange = None
-        if self._answer(exchange.head, response, exchange.started):
+        if self._answer(exchange.head, self._result(exchange.head, future), exchange.started):
             self._read()
         self._transport.settle()
 
@@ -444,23 +446,24 @@ class Connection:
     # Answering
 
     def _answer(self, head: RequestHead | None, response: Response, started: float, keep_alive: bool = True) -> bool:
-        """Send a response; whether it is out and the connection goes on."""
-        service = self._service
-        keep_alive = keep_alive and head is not None and head.keep_alive and not service.draining
+        """Send a response; whether it is out and there is more to read."""
+        service, transport = self._service, self._transport
+        pending = self._parser.pending
+        keep_alive = keep_alive and head is not None and head.keep_alive and not service.draining \
+            and not (transport.at_eof and not pending)
         if not isinstance(response, Response):
-            response = self._misuse(head, TypeError(f"an application returns a Response, not {type(response).__name__}"))
+            error = TypeError(f"an application returns a Response, not {type(response).__name__}")
+            return self._answer(head, self._misuse(head, error), started, keep_alive)
         if type(response.body) is not bytes:
             return self._start_body(head, response, started, keep_alive)
         try:
             data, keep_alive = service.encoder.encode(response, head, keep_alive)
-        except RuntimeError as error:
-            response = self._misuse(head, error)
-            data, keep_alive = service.encoder.encode(response, head, keep_alive)
-        transport = self._transport
+        except Exception as error:
+            return self._answer(head, self._misuse(head, error), started, keep_alive)
         if service.log is not None:
             size = 0 if head is not None and head.method == "HEAD" else len(response.body)
             service.log.record(transport.client, head, response.status, size, service.reactor.time() - started)
-        if keep_alive and self._parser.pending and transport.queued < HIGH_WATER:
+        if pending and keep_alive and transport.queued < HIGH_WATER:
             transport.hold(data)  # more requests have come: their answers leave in one send
         elif not transport.write(data):
             if not transport.closed:
@@ -468,20 +471,16 @@ class Connection:
                 exchange.keep_alive = keep_alive
                 self._enter(WRITING)
             return False
-        return self._end_answer(keep_alive)
-
-    def _misuse(self, head: RequestHead | None, error: Exception) -> Response:
-        assert head is not None  # our own answers are well-formed
-        return self._failure(head, error)
-
-    def _end_answer(self, keep_alive: bool) -> bool:
         if keep_alive:
             self._enter(IDLE)
-            return True
-        if self.state is not WRITING:
-            self._enter(WRITING)
+            return pending > 0
         self._linger()
         return False
+
+    def _misuse(self, head: RequestHead | None, error: Exception) -> Response:
+        """The answer in the place of one that cannot be sent."""
+        assert head is not None  # our own answers are well-formed
+        return self._failure(head, error)
 
     def _start_body(self, head: RequestHead | None, response: Response, started: float, keep_alive: bool) -> bool:
         """Send the head of a response whose body comes in pieces or from a file, and begin with the body."""
@@ -490,8 +489,8 @@ class Connection:
         length = body.length if isinstance(body, FileBody) else None
         try:
             data, framing, keep_alive = self._service.encoder.start(response, head, length, keep_alive)
-        except RuntimeError as error:
-            response.close()
+        except Exception as error:
+            self._dispose(response)
             return self._answer(head, self._misuse(head, error), started, keep_alive)
         self._exchange = exchange = Exchange(head, started)
         exchange.response = response
@@ -506,46 +505,51 @@ class Connection:
             transport.send_file(body.file, body.offset, body.length)
         else:
             exchange.framing = framing
-        return self._pump()
+        return self.state is WRITING and self._pump()  # the socket may have gone meanwhile
 
     def _pump(self) -> bool:
-        """Go on with the answer; whether it is out and the connection goes on."""
+        """Go on with the answer; whether it is out and there is more to read."""
         exchange = self._exchange
-        if exchange is None:
-            if self.state is WRITING:
-                self._enter(IDLE)
-            return self.state is IDLE
-        if exchange.framing is not None and not self._produce(exchange, exchange.framing):
-            return False
-        if self._transport.closed or self._transport.queued:
-            return False
-        self._record(exchange)
-        self._drop_exchange()
-        return self._end_answer(exchange.keep_alive)
+        if exchange is not None:
+            if exchange.framing is not None and not self._produce(exchange, exchange.framing):
+                return False
+            if self._transport.queued:
+                return False
+            self._record(exchange)
+            self._drop_exchange()
+            if not exchange.keep_alive:
+                self._linger()
+                return False
+        self._enter(IDLE)
+        return True
 
     def _produce(self, exchange: Exchange, framing: BodyEncoder) -> bool:
         """Ask the application's iterator for pieces while the peer takes them; whether it has ended."""
         transport = self._transport
         assert exchange.response is not None
         pieces: Iterator[bytes] = exchange.response.body  # type: ignore[assignment]
+        before = transport.sent
         try:
             for _ in range(PIECE_BUDGET):
                 if transport.closed or transport.queued >= HIGH_WATER:
-                    return False
+                    break
                 piece = next(pieces, None)
                 if piece is None:
                     transport.write(framing.finish())
                     exchange.framing = None
-                    return True
+                    return not transport.closed
                 exchange.size += len(piece)
                 transport.write(framing.encode(piece))
+            else:
+                self._service.reactor.call_soon(self._resume, exchange)
         except Exception as error:
             # The head is out, so there is no way to say it but to break off.
             assert exchange.head is not None
             self._failure(exchange.head, error)
             self._abort()
-            return False
-        self._service.reactor.call_soon(self._resume, exchange)
+        if transport.sent > before and self.state is WRITING:
+            # The clock itself: the application may have taken its time for these pieces.
+            self._timer.move(self._service.reactor.time() + self._service.seconds[WRITING])
         return False
 
     def _resume(self, exchange: Exchange) -> None:
@@ -577,6 +581,8 @@ class Connection:
         if self._transport.at_eof:
             self._close()
             return
+        if self.state is not WRITING:
+            self._enter(WRITING)
         self._transport.half_close()
         self._enter(LINGERING)
 
@@ -595,7 +601,14 @@ class Connection:
         if exchange.future is not None:
             exchange.future.cancel()
         if exchange.response is not None:
-            exchange.response.close()
+            self._dispose(exchange.response)
+
+    def _dispose(self, response: Response) -> None:
+        """Close a response: a generator's `finally` is the application's code, and may fail like it."""
+        try:
+            response.close()
+        except Exception:
+            logger.exception("closing the body of a response failed")
 
     def _abort(self) -> None:
         self._transport.abort()

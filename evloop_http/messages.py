@@ -22,7 +22,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from http import HTTPStatus
-from typing import Any, BinaryIO, Generic, NamedTuple, TypeVar, overload
+from types import MappingProxyType
+from typing import Any, BinaryIO, Generic, NamedTuple, Self, TypeVar, overload
 
 #: (name in lower case, name as written, value)
 Field = tuple[str, str, str]
@@ -77,12 +78,11 @@ class Headers(Mapping[str, str]):
     fields: Fields
 
     def __init__(self, source: HeaderSource = ()) -> None:
-        pairs = source.items() if isinstance(source, Mapping) else source
-        self.fields = tuple([make_field(name, value) for name, value in pairs])
+        self.fields = tuple([make_field(name, value) for name, value in _pairs(source)])
         self._index: dict[str, str] | None = None
 
     @classmethod
-    def from_fields(cls, fields: Fields, index: dict[str, str] | None = None) -> Headers:
+    def from_fields(cls, fields: Fields, index: dict[str, str] | None = None) -> Self:
         """Headers of fields that were checked already, with their look-up table if it is known."""
         headers = cls.__new__(cls)
         headers.fields = fields
@@ -93,12 +93,6 @@ class Headers(Mapping[str, str]):
         if self._index is None:
             self._index = index_fields(self.fields)
         return self._index[name.lower()]
-
-    def mentions(self, names: frozenset[str]) -> bool:
-        """Whether any of `names`, given in lower case, occurs."""
-        if self._index is None:
-            self._index = index_fields(self.fields)
-        return not names.isdisjoint(self._index)
 
     def get_all(self, name: str) -> list[str]:
         """Every value of `name`, in order."""
@@ -113,7 +107,9 @@ class Headers(Mapping[str, str]):
         return isinstance(name, str) and any(field[0] == name.lower() for field in self.fields)
 
     def __iter__(self) -> Iterator[str]:
-        return iter({lower: name for lower, name, _ in reversed(self.fields)}[lower] for lower in index_fields(self.fields))
+        # The case of the first, at the place of the first: a dict keeps both if it is told the last ones first.
+        written = {lower: name for lower, name, _ in reversed(self.fields)}
+        return iter([written[lower] for lower in index_fields(self.fields)])
 
     def __len__(self) -> int:
         return len(index_fields(self.fields))
@@ -129,15 +125,24 @@ class Headers(Mapping[str, str]):
         return f"{type(self).__name__}({self.pairs()!r})"
 
 
-def index_fields(fields: Fields) -> dict[str, str]:
+def index_fields(fields: Iterable[Field]) -> dict[str, str]:
     """Lower-case name to value, repeated names joined as `Headers` says."""
-    index: dict[str, str] = {}
+    values: dict[str, list[str]] = {}
     for name, _, value in fields:
-        if name not in index:
-            index[name] = value
-        elif name != "set-cookie":
-            index[name] += ("; " if name == "cookie" else ", ") + value
-    return index
+        values.setdefault(name, []).append(value)
+    return {name: _join(name, found) if len(found) > 1 else found[0] for name, found in values.items()}
+
+
+def _join(name: str, values: list[str]) -> str:
+    if name == "set-cookie":
+        return values[0]
+    return ("; " if name == "cookie" else ", ").join(values)
+
+
+def _pairs(source: HeaderSource) -> Iterable[tuple[str, str]]:
+    if isinstance(source, Headers):
+        return source.pairs()
+    return source.items() if isinstance(source, Mapping) else source
 
 
 class MutableHeaders(Headers):
@@ -167,9 +172,10 @@ class MutableHeaders(Headers):
         return self[name]
 
     def update(self, source: HeaderSource) -> None:
-        """Set every field of `source`."""
-        for name, value in source.items() if isinstance(source, Mapping) else source:
-            self[name] = value
+        """Put the fields of `source` in the place of all fields of their names."""
+        fields = [make_field(name, value) for name, value in _pairs(source)]
+        replaced = {lower for lower, _, _ in fields}
+        self._change((*[field for field in self.fields if field[0] not in replaced], *fields))
 
     def _change(self, fields: Fields) -> None:
         self.fields = fields
@@ -223,7 +229,7 @@ class RequestHead:
     __slots__ = ("authority", "content_length", "expects_continue", "headers", "keep_alive",
                  "method", "path", "query_string", "target", "version")
 
-    def __init__(self, method: str, target: str, version: str, headers: Headers, *, path: str, query_string: str = "",
+    def __init__(self, method: str, target: str, version: str, headers: Headers, path: str, query_string: str = "",
                  authority: str = "", content_length: int | None = 0, keep_alive: bool = True,
                  expects_continue: bool = False) -> None:
         self.method = method
@@ -257,21 +263,30 @@ class Request:
     instead, which adds what is read out of body and headers: forms, cookies, the browser's name.
     """
 
+    #: what the router found in the path
+    params: Mapping[str, Any] = MappingProxyType({})
+    #: set when the peer has gone and nobody waits for the answer any more
+    disconnected = False
+
     def __init__(self, head: RequestHead, body: bytes = b"", client: str = "", scheme: str = "http") -> None:
+        self.head = head
         self.method = head.method
-        self.target = head.target
         self.path = head.path
         self.headers = head.headers
-        self.version = head.version
         self.body = body
         #: the peer's IP address; empty over a Unix socket
         self.client = client
         self.scheme = scheme
-        #: what the router found in the path
-        self.params: Mapping[str, Any] = {}
-        #: set when the peer has gone and nobody waits for the answer any more
-        self.disconnected = False
-        self.head = head
+
+    @property
+    def target(self) -> str:
+        """The request target as it was sent."""
+        return self.head.target
+
+    @property
+    def version(self) -> str:
+        """"1.1" or "1.0"."""
+        return self.head.version
 
     @cached_property
     def query(self) -> MultiDict[str]:
@@ -346,18 +361,10 @@ class Response:
         if isinstance(body, str):
             fields = _TEXT
             self.body = body.encode()
-        elif isinstance(body, bytes | bytearray):
-            fields = _BINARY if body else ()
-            self.body = bytes(body)
-        elif isinstance(body, FileBody):
-            fields = _BINARY
-            self.body = body
-        elif isinstance(body, Iterable):
-            fields = _BINARY
-            self.body = iter(body)
         else:
-            raise TypeError(f"a response body cannot be {type(body).__name__}: give text, bytes, an iterable of bytes or a FileBody")
-        self.headers: MutableHeaders = MutableHeaders.from_fields(fields)  # type: ignore[assignment]
+            fields = _BINARY if body else ()
+            self.body = _checked_body(body)
+        self.headers: MutableHeaders = MutableHeaders.from_fields(fields)
         if headers:
             self.headers.update(headers)
         if content_type:
@@ -372,6 +379,16 @@ class Response:
     def __repr__(self) -> str:
         size = f"{len(self.body)} bytes" if isinstance(self.body, bytes) else type(self.body).__name__
         return f"<Response {self.status} {size}>"
+
+
+def _checked_body(body: bytes | Iterable[bytes] | FileBody) -> Body:
+    if isinstance(body, bytes | FileBody):
+        return body
+    if isinstance(body, bytearray):
+        return bytes(body)
+    if isinstance(body, Iterable):
+        return iter(body)
+    raise TypeError(f"a response body is text, bytes, an iterable of bytes or a FileBody, not {type(body).__name__}")
 
 
 class HTTPError(Exception):
@@ -389,11 +406,12 @@ class HTTPError(Exception):
         super().__init__(status, message)
         self.status = status
         self.message = message or REASONS.get(status, "Error")
-        self.headers = headers
+        self.headers = Headers(headers)
 
     def response(self) -> Response:
         """The plain answer, for whoever has no page of its own."""
-        return Response(f"{self.status} {REASONS.get(self.status, 'Error')}\n\n{self.message}\n", self.status, self.headers)
+        text = f"{self.status} {REASONS.get(self.status, 'Error')}\n\n{self.message}\n"
+        return Response(text, self.status, self.headers)
 
     def __str__(self) -> str:
         return f"{self.status} {self.message}"

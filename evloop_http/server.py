@@ -455,6 +455,7 @@ def _remove_stale(path: str) -> None:
     except OSError:
         return
     with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
+        probe.setblocking(False)  # somebody serves it whose backlog is full
         try:
             probe.connect(path)
         except ConnectionRefusedError:

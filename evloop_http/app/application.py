@@ -40,13 +40,17 @@ def to_response(result: Any, status: int = 200) -> Answer:
     Raises:
         TypeError: it is something else.
     """
-    if isinstance(result, str | bytes):
-        return Response(result, status)
-    if isinstance(result, Response | Future):
+    if isinstance(result, Response):
         return result
+    if isinstance(result, str):
+        return Response(result, status)
     if isinstance(result, dict | list):
         text = json.dumps(result, ensure_ascii=False, separators=(",", ":"))
         return Response(text, status, content_type="application/json")
+    if isinstance(result, bytes):
+        return Response(result, status)
+    if isinstance(result, Future):
+        return result
     if result is None:
         return Response(status=204 if status == 200 else status)
     raise TypeError(f"a handler returned {type(result).__name__}: give text, bytes, dict, list, Response, Future or None")

@@ -14,7 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..messages import REASONS, Fields, RequestHead, Response, is_field_value, is_token
+from ..messages import REASONS, Fields, RequestHead, Response, is_field_value, is_token, make_field
+
+#: What a head is made from: status, fields, length of the body, version asked with, whether to keep the connection
+Key = tuple[int, Fields, int | None, str, bool]
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _REMEMBERED = 256
@@ -72,6 +75,9 @@ class ChunkedEncoder(BodyEncoder):
 class ResponseEncoder:
     """Encodes the responses of a server.
 
+    Raises:
+        ValueError: `server` cannot be a header's value.
+
     Args:
         server: the value of the `Server` field; empty for none.
         date: tells the value of the `Date` field (RFC 9110 §6.6.1); asked for when a head is
@@ -81,10 +87,10 @@ class ResponseEncoder:
     __slots__ = ("_date", "_heads", "_server", "_tell_date")
 
     def __init__(self, server: str = "evloop_http", date: Callable[[], str] | None = None) -> None:
-        self._server = server
+        self._server = make_field("Server", server)[2]
         self._tell_date = date
         self._date = ""
-        self._heads: dict[tuple[int, Fields, int | None, str, bool], tuple[bytes, bool]] = {}
+        self._heads: dict[Key, tuple[bytes, bool]] = {}
 
     def forget_date(self) -> None:
         """The second is over: forget the date, and the heads that carry it."""
@@ -104,7 +110,9 @@ class ResponseEncoder:
         """
         body = response.body
         assert isinstance(body, bytes)
-        head, keep_alive = self._head(response, len(body), request, keep_alive)
+        version = request.version if request is not None else "1.1"
+        key = (response.status, response.headers.fields, len(body), version, keep_alive)
+        head, keep_alive = self._heads.get(key) or self._remember(key)
         if response.status in _WITHOUT_CONTENT or (request is not None and request.method == "HEAD"):
             return head, keep_alive
         return head + body, keep_alive
@@ -128,21 +136,17 @@ class ResponseEncoder:
         bodiless = response.status in _WITHOUT_CONTENT or (request is not None and request.method == "HEAD")
         if length is None and version == "1.0" and not bodiless:
             keep_alive = False
-        head, keep_alive = self._head(response, length, request, keep_alive)
+        key = (response.status, response.headers.fields, length, version, keep_alive)
+        head, keep_alive = self._heads.get(key) or self._remember(key)
         if bodiless:
             return head, None, keep_alive
         return head, ChunkedEncoder() if length is None and version != "1.0" else BodyEncoder(length), keep_alive
 
-    def _head(self, response: Response, length: int | None, request: RequestHead | None,
-              keep_alive: bool) -> tuple[bytes, bool]:
-        version = request.version if request is not None else "1.1"
-        key = (response.status, response.headers.fields, length, version, keep_alive)
-        head = self._heads.get(key)
-        if head is None:
-            head = self._make_head(*key)
-            if len(self._heads) >= _REMEMBERED:
-                self._heads.clear()
-            self._heads[key] = head
+    def _remember(self, key: Key) -> tuple[bytes, bool]:
+        head = self._make_head(*key)
+        if len(self._heads) >= _REMEMBERED:
+            self._heads.clear()
+        self._heads[key] = head
         return head
 
     def _make_head(self, status: int, fields: Fields, length: int | None, version: str,
@@ -154,7 +158,7 @@ class ResponseEncoder:
         lines = [f"HTTP/1.1 {status} {REASONS.get(status, 'Unknown')}"]
         if self._tell_date is not None and "date" not in names:
             self._date = self._date or self._tell_date()
-            lines.append(f"Date: {self._date}")
+            lines.append(_line("Date", self._date))
         if self._server and "server" not in names:
             lines.append(f"Server: {self._server}")
         lines += [_line(name, value) for lower, name, value in fields if lower not in _OURS]

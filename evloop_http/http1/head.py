@@ -2,9 +2,10 @@
 
 Three memories make this fast, and none of them can be seen from outside. Clients repeat
 themselves: the whole head byte for byte (a load generator, a browser polling), or all but a line
-or two (a new `Cookie`, a request id). So we remember whole heads, request lines and field lines
-that were found right, each in a table bounded in entries and in the size of an entry, emptied
-when it is full. What was refused is never remembered, and what is remembered cannot be changed.
+or two (a new `Cookie`, a request id). So we remember whole heads (from the second time on), request
+lines and field lines that were found right, each in a table bounded in entries and in the size of
+an entry, emptied when it is full. What was refused is never remembered, and what is remembered
+cannot be changed.
 
 A line that is not remembered is checked once by `str.isprintable`, which is true only of text
 without any control character; only lines that fail it (a tab, an odd byte) are looked at closer.
@@ -18,9 +19,10 @@ from its first byte on.
 from __future__ import annotations
 
 import re
-from typing import Generic, NamedTuple, TypeVar
+from collections.abc import Iterable
+from typing import Any, Generic, NamedTuple, TypeVar
 
-from ..messages import Field, Fields, Headers, RequestHead, index_fields, is_field_value, is_token
+from ..messages import Field, Headers, RequestHead, index_fields, is_field_value, is_token
 from . import rules
 from .body import content_length
 from .rules import Limits, ProtocolError, Rule
@@ -30,16 +32,16 @@ T = TypeVar("T")
 #: Whole heads up to this many bytes are remembered; a browser's are 400 to 1,500.
 REMEMBERED_HEAD = 2048
 _REMEMBERED_HEADS = 512
+_SEEN_HEADS = 4096
 _REMEMBERED_LINE = 256
 _REMEMBERED_LINES = 2048
 
-_BARE_LF = re.compile(rb"(?<!\r)\n")
 _CONTROL_BUT_TAB = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 # RFC 3986 §3.3 and §3.4, and in the query what browsers send there without encoding it.
 _PATH = re.compile(r"/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/|\[\]]|%[0-9A-Fa-f]{2})*")
 _QUERY = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?|\[\]\\^`{}]|%[0-9A-Fa-f]{2})*")
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_ABSOLUTE = re.compile(r"https?://([^/?#]*)([^#]*)", re.IGNORECASE)
+_ABSOLUTE = re.compile(r"https?://([^/?#]*)([/?][^#]*)?", re.IGNORECASE)
 _HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})+)(?::([0-9]{0,5}))?")
 _VERSION = re.compile(r"HTTP/[0-9]\.[0-9]")
 
@@ -47,13 +49,12 @@ _VERSION = re.compile(r"HTTP/[0-9]\.[0-9]")
 _SINGLE = frozenset({
     "authorization", "content-length", "content-type", "from", "host", "if-modified-since", "if-range",
     "if-unmodified-since", "max-forwards", "proxy-authorization", "range", "referer", "user-agent"})
-#: What a trailer may not say: framing, routing, authority, and how to read the content (RFC 9110 §6.5.1).
+#: What a trailer may not say: framing, routing, who asks, conditions, and how to read the content (RFC 9110 §6.5.1).
 _NOT_IN_TRAILERS = frozenset({
-    "authorization", "connection", "content-encoding", "content-length", "content-range", "content-type", "cookie",
-    "expect", "host", "keep-alive", "max-forwards", "proxy-authorization", "range", "te", "trailer",
-    "transfer-encoding", "upgrade"})
-#: The fields that decide how the message is read; most heads have only the first two.
-_DECIDING = frozenset({"connection", "content-length", "expect", "transfer-encoding"})
+    "authorization", "cache-control", "connection", "content-encoding", "content-length", "content-range",
+    "content-type", "cookie", "expect", "forwarded", "host", "if-match", "if-modified-since", "if-none-match",
+    "if-range", "if-unmodified-since", "keep-alive", "max-forwards", "pragma", "proxy-authorization", "range", "te",
+    "trailer", "transfer-encoding", "upgrade", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"})
 
 
 class RequestLine(NamedTuple):
@@ -85,19 +86,43 @@ class Memory(dict[str, T], Generic[T]):
 class FieldLines(Memory[Field]):
     """Field lines (RFC 9112 §5)."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._names = FieldNames()
+
     def parse(self, line: str) -> Field:
         name, colon, value = line.partition(":")
-        if not is_token(name) or not colon:
+        try:
+            lower = self._names[name]
+        except ProtocolError:
+            lower = ""
+        if not lower or not colon:
             raise ProtocolError(_broken_name(line, name, colon))
         value = value.strip(" \t")
         if not line.isprintable() and not is_field_value(value):
             raise ProtocolError(rules.FIELD_VALUE, _control(line))
-        lower = name.lower()
         if lower == "host" and not is_host(value):
             raise ProtocolError(rules.HOST_FORM)
         if lower == "content-length" and not (value.isascii() and value.isdecimal()):
             raise ProtocolError(rules.LENGTH_FORM)
         return lower, name, value
+
+
+class FieldNames(Memory[str]):
+    """Field names to their lower case."""
+
+    def parse(self, line: str) -> str:
+        if not is_token(line):
+            raise ProtocolError(rules.FIELD_NAME)
+        return line.lower()
+
+
+class ConnectionOptions(Memory["bool | None"]):
+    """What a Connection field says of persistence (RFC 9112 §9.3): False to close, True to keep, None nothing."""
+
+    def parse(self, line: str) -> bool | None:
+        options = {option.strip(" \t") for option in line.lower().split(",")}
+        return False if "close" in options else True if "keep-alive" in options else None
 
 
 def _broken_name(line: str, name: str, colon: str) -> Rule:
@@ -137,13 +162,14 @@ def _split_target(method: str, target: str) -> tuple[str, str, str | None]:
     authority: str | None = None
     rest = target
     if method == "CONNECT":
-        if not is_host(target) or ":" not in target.rpartition("]")[2]:
+        # RFC 9110 §9.3.6: a server refuses an empty port.
+        if not is_host(target) or not target.rpartition("]")[2].rpartition(":")[2].isdecimal():
             raise ProtocolError(rules.TARGET, offset)
         return "", "", target
     if target == "*" and method == "OPTIONS":
         return "*", "", None
     if (absolute := _ABSOLUTE.fullmatch(target)) is not None:
-        authority, rest = absolute.groups()
+        authority, rest = absolute[1], absolute[2] or ""
         if not is_host(authority):
             raise ProtocolError(rules.TARGET, offset)
         if not rest.startswith("/"):
@@ -186,14 +212,17 @@ def _is_ipv6(address: str) -> bool:
 class HeadParser:
     """Heads to `RequestHead`s, with a memory; one serves all the parsers of a server."""
 
-    __slots__ = ("_fields", "_request_lines", "limits", "remembered")
+    __slots__ = ("_field", "_fields", "_options", "_request_lines", "_seen", "limits", "remembered")
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
         #: whole heads, the final empty line included
         self.remembered: dict[bytes, RequestHead] = {}
-        self._fields = FieldLines()
+        self._seen: set[int] = set()
         self._request_lines = RequestLines()
+        self._options = ConnectionOptions()
+        self._fields = FieldLines()
+        self._field = self._fields.__getitem__
 
     def parse(self, raw: bytes) -> RequestHead:
         """The head whose bytes, the final empty line included, are `raw`.
@@ -205,102 +234,136 @@ class HeadParser:
         if head is None:
             head = self._parse_new(raw)
             if len(raw) <= REMEMBERED_HEAD:
-                if len(self.remembered) >= _REMEMBERED_HEADS:
-                    self.remembered.clear()
-                self.remembered[raw] = head
+                self._remember(raw, head)
         return head
+
+    def _remember(self, raw: bytes, head: RequestHead) -> None:
+        """Keep a head that has come a second time: most that come once never come again."""
+        mark = hash(raw)
+        if mark in self._seen:
+            if len(self.remembered) >= _REMEMBERED_HEADS:
+                self.remembered.clear()
+            # A copy: the bytes of a recv sit in the midst of a large block, and would pin it.
+            self.remembered[bytes(memoryview(raw))] = head
+        else:
+            if len(self._seen) >= _SEEN_HEADS:
+                self._seen.clear()
+            self._seen.add(mark)
 
     def _parse_new(self, raw: bytes) -> RequestHead:
         lines = raw.decode("latin-1").split("\r\n")
         del lines[-2:]
+        allowed = self.limits.fields + 1
         try:
-            return self._make_head(self._request_lines[lines[0]], self._headers(lines[1:]))
+            request_line = self._request_lines[lines[0]]
+            fields = tuple(map(self._field, lines[1:allowed]))
         except ProtocolError as error:
-            error.offset += self._start_of_broken(lines)
+            error.offset += _start_of_broken(lines, self._request_lines, self._fields)
             raise
-
-    def _start_of_broken(self, lines: list[str]) -> int:
-        """Where the first line begins that is wrong by itself; 0 if the head is wrong as a whole."""
-        start = 0
-        memory: Memory[RequestLine] | Memory[Field] = self._request_lines
-        for line in lines:
-            try:
-                memory.parse(line)
-            except ProtocolError:
-                return start
-            start += len(line) + 2
-            memory = self._fields
-        return 0
-
-    def parse_trailers(self, raw: bytes) -> Headers:
-        """The fields of a trailer section whose bytes are `raw`, without those that no trailer may carry."""
-        lines = raw.decode("latin-1").split("\r\n")
-        del lines[-2:]
-        headers = self._headers(lines)
-        return Headers.from_fields(tuple([field for field in headers.fields if field[0] not in _NOT_IN_TRAILERS]))
-
-    def _headers(self, lines: list[str]) -> Headers:
-        if len(lines) > self.limits.fields:
-            raise ProtocolError(rules.FIELDS_MANY)
-        fields = tuple(map(self._fields.__getitem__, lines))
+        if len(lines) > allowed:
+            raise _too_many(lines, allowed)
         index = {lower: value for lower, _, value in fields}
         if len(index) != len(fields):
             index = _index_repeated(fields)
-        return Headers.from_fields(fields, index)
+        return self._make_head(request_line, Headers.from_fields(fields, index), index)
 
-    def _make_head(self, line: RequestLine, headers: Headers) -> RequestHead:
+    def _make_head(self, line: RequestLine, headers: Headers, index: dict[str, str]) -> RequestHead:
         method, target, version, path, query_string, authority = line
-        if authority is None:
-            authority = headers.get("host", "")
-            if not authority and version == "1.1":
-                raise ProtocolError(rules.HOST_MISSING)
-        elif version == "1.1" and "host" not in headers:
+        host = index.get("host")
+        if host is None and version == "1.1":
             raise ProtocolError(rules.HOST_MISSING)
-        head = RequestHead(method, target, version, headers, path=path, query_string=query_string,
-                           authority=authority, keep_alive=version == "1.1")
-        if headers.mentions(_DECIDING):
-            self._decide(head)
-        return head
-
-    def _decide(self, head: RequestHead) -> None:
-        """Read the fields that say how long the message is and what happens after it."""
-        get = head.headers.get
-        head.content_length = content_length(get("content-length"), get("transfer-encoding"), head.version, self.limits)
-        options = {option.strip(" \t") for option in get("connection", "").lower().split(",")}
-        head.keep_alive = "close" not in options and (head.version == "1.1" or "keep-alive" in options)
+        length = index.get("content-length")
+        coding = index.get("transfer-encoding")
+        octets = 0 if length is None and coding is None else content_length(length, coding, version, self.limits)
+        connection = index.get("connection")
+        persists = self._options[connection] if connection is not None else None
+        expects_continue = False
         # RFC 9110 §10.1.1: a server ignores a 100-continue that comes with HTTP/1.0.
-        if (expectation := get("expect")) is not None and head.version == "1.1":
-            if expectation.lower() != "100-continue":
+        if "expect" in index and version == "1.1":
+            if index["expect"].lower() != "100-continue":
                 raise ProtocolError(rules.EXPECT)
-            head.expects_continue = head.content_length != 0
+            expects_continue = octets != 0
+        return RequestHead(method, target, version, headers, path, query_string,
+                           authority if authority is not None else host or "", octets,
+                           version == "1.1" if persists is None else persists, expects_continue)
 
-    def check_start(self, buffer: bytes | bytearray, start: int, searched: int, first_line: int) -> None:
+    def parse_trailers(self, raw: bytes) -> Headers:
+        """The fields of a trailer section whose bytes are `raw`, without those that no trailer may carry.
+
+        Raises:
+            ProtocolError: as for `parse`.
+        """
+        lines = raw.decode("latin-1").split("\r\n")
+        del lines[-2:]
+        try:
+            fields = list(map(self._field, lines[:self.limits.fields]))
+        except ProtocolError as error:
+            error.offset += _start_of_broken(lines, self._fields, self._fields)
+            raise
+        if len(lines) > self.limits.fields:
+            raise _too_many(lines, self.limits.fields)
+        _index_repeated(fields)
+        return Headers.from_fields(tuple([field for field in fields if field[0] not in _NOT_IN_TRAILERS]))
+
+    def check_start(self, buffer: bytes | bytearray, start: int, searched: int, end: int, has_request_line: bool) -> None:
         """Refuse the beginning of a head, or of trailers, for what can be said before its end is known.
 
         Args:
             start: where in `buffer` it begins.
             searched: up to where an earlier call has looked already.
-            first_line: how many bytes its first line may have.
+            end: where it ends; 0 if that is not known yet.
 
         Raises:
-            ProtocolError: a bare LF, or too long a first line or a head; of several the one that
-                a peer sending byte by byte would have been refused for.
+            ProtocolError: a bare LF, or too long a request line or a head; of several the one
+                that a peer sending byte by byte would have been refused for.
         """
-        searched = max(start, searched)
-        line, whole = start + first_line, start + self.limits.head
-        breaches: list[tuple[int, Rule]] = []
-        if (bare := _BARE_LF.search(buffer, max(start, searched - 1), whole)) is not None:
-            breaches.append((bare.start(), rules.LINE_END))
-        if len(buffer) >= line + 2 and buffer.find(b"\r\n", start, line + 2) < 0:
-            breaches.append((line, rules.TARGET_LONG))
-        if len(buffer) >= whole and buffer.find(b"\r\n\r\n", max(start, searched - 3), whole) < 0:
-            breaches.append((whole, rules.HEAD_LONG))
+        limits = self.limits
+        known = (end or len(buffer)) - start
+        breaches: list[tuple[int, int, Rule]] = []  # bytes that show it, its offset, the rule
+        bare = _find_bare_lf(buffer, start, max(start, searched - 1), start + min(known, limits.head))
+        if bare >= 0:
+            breaches.append((bare - start + 1, bare, rules.LINE_END))
+        longest = limits.request_line
+        if has_request_line and searched - start < longest + 2 <= known \
+                and buffer.find(b"\r\n", start, start + longest + 2) < 0:
+            breaches.append((longest + 2, start + longest, rules.TARGET_LONG))
+        if known > limits.head or (known == limits.head and not end):
+            breaches.append((limits.head, start + limits.head, rules.HEAD_LONG))
         if breaches:
-            offset, rule = min(breaches)
+            _, offset, rule = min(breaches)
             raise ProtocolError(rule, offset)
 
 
-def _index_repeated(fields: Fields) -> dict[str, str]:
+def _find_bare_lf(buffer: bytes | bytearray, start: int, begin: int, stop: int) -> int:
+    """Where an LF stands without its CR in the lines that begin at `start`; -1 if nowhere."""
+    # Counting is the shorter way for the many lines of a sound head.
+    if buffer.count(b"\n", begin, stop) == buffer.count(b"\r\n", max(start, begin - 1), stop):
+        return -1
+    found = buffer.find(b"\n", begin, stop)
+    while found > start and buffer[found - 1] == 13:
+        found = buffer.find(b"\n", found + 1, stop)
+    return found
+
+
+def _start_of_broken(lines: list[str], first: Memory[Any], others: Memory[Any]) -> int:
+    """Where the first line begins that is wrong by itself."""
+    start = 0
+    memory = first
+    for line in lines:
+        try:
+            memory.parse(line)
+        except ProtocolError:
+            break
+        start += len(line) + 2
+        memory = others
+    return start
+
+
+def _too_many(lines: list[str], allowed: int) -> ProtocolError:
+    return ProtocolError(rules.FIELDS_MANY, sum(len(line) + 2 for line in lines[:allowed]))
+
+
+def _index_repeated(fields: Iterable[Field]) -> dict[str, str]:
     """The look-up table of fields of which some occur more than once."""
     seen: set[str] = set()
     for lower, _, _ in fields:

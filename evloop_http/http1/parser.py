@@ -109,25 +109,32 @@ class RequestParser:
         Raises:
             RuntimeError: after `feed_eof`.
         """
-        if self._at_eof:
-            raise RuntimeError("feed() after feed_eof()")
-        buffer = self._buffer
-        if self._start == len(buffer):
-            self._base += self._start
+        if self._at_eof or self._error is not None:
+            self._refuse(data)
+        elif not self._buffer:
             self._buffer = data
-            self._start = 0
-        elif self._searched:
-            if not isinstance(buffer, bytearray):
-                self._base += self._start
-                self._searched -= self._start
-                self._buffer = buffer = bytearray(buffer[self._start:])
-                self._start = 0
-            buffer += data
+        elif isinstance(self._buffer, bytearray):
+            self._buffer += data
+        else:
+            self._append(data)
+
+    def _append(self, data: bytes) -> None:
+        """Take bytes behind some that could not be used yet."""
+        rest = self._buffer[self._start:]
+        self._base += self._start
+        if self._searched:
+            self._searched -= self._start
+            self._buffer = bytearray(rest) + data
         else:
             # Rare and short: what is left of a size line, or pipelined requests behind a waiting answer.
-            self._base += self._start
-            self._buffer = bytes(buffer[self._start:]) + data
-            self._start = 0
+            self._buffer = bytes(rest) + data
+        self._start = 0
+
+    def _refuse(self, data: bytes) -> None:
+        """Take bytes that nobody will read: behind an error they are only counted."""
+        if self._at_eof:
+            raise RuntimeError("feed() after feed_eof()")
+        self._base += len(data)
 
     def feed_eof(self) -> None:
         """Take note that no more bytes come."""
@@ -146,27 +153,30 @@ class RequestParser:
                 error.offset += self._base
                 self._error = error
                 self._step = RequestParser._fail_again
-                self._start = len(self._buffer)
+                self._base += len(self._buffer)
+                self._buffer = b""
+                self._start = 0
             raise
 
     # The steps: each says what is expected now. Offsets of errors count from the buffer's first byte.
 
     def _read_head(self) -> Event:
-        heads = self._heads
         buffer = self._buffer
+        if not buffer:
+            return self._wait(CLOSED)
+        heads = self._heads
         # A whole recv that is a head seen before: the usual case, and one look-up.
-        if not self._searched and not self._start and len(buffer) <= REMEMBERED_HEAD \
-                and (head := heads.remembered.get(buffer)) is not None:  # type: ignore[call-overload]
-            self._start = len(buffer)
+        if not self._start and not self._searched and len(buffer) <= REMEMBERED_HEAD \
+                and (head := heads.remembered.get(buffer)) is not None:  # type: ignore[arg-type]
+            self._base += len(buffer)
+            self._buffer = b""
         else:
             # RFC 9112 §2.2: one empty line before a request is forgiven (old clients put it behind a body).
             start = self._start + (2 if buffer.startswith(b"\r\n", self._start) else 0)
-            if start == len(buffer):
-                return self._wait(CLOSED)
-            end = self._find_end(start, heads.limits.request_line)
+            end = self._find_end(start, True)
             if not end:
-                return self._wait()
-            head = self._parse_block(heads.parse, start, end)
+                return self._wait(CLOSED if start == len(buffer) else None)
+            head = self._parse_block(heads.parse, start, end, True)
         if head.content_length == 0:
             self._step = RequestParser._end_message
         else:
@@ -174,10 +184,20 @@ class RequestParser:
             self._step = RequestParser._read_body
         return head
 
+    def _consume(self, end: int) -> None:
+        """All before `end` has been read; a buffer that is used up is let go of at once."""
+        if end == len(self._buffer):
+            self._base += end
+            self._buffer = b""
+            self._start = 0
+        else:
+            self._start = end
+
     def _read_body(self) -> Event:
         body = self._body
         assert body is not None  # ours to keep: the step and the decoder are set together
-        data, self._start = body.decode(self._buffer, self._start)
+        data, end = body.decode(self._buffer, self._start)  # type: ignore[arg-type]
+        self._consume(end)
         if body.done:
             self._step = RequestParser._read_trailers if isinstance(body, ChunkedBody) else RequestParser._end_message
             self._body = None
@@ -188,14 +208,14 @@ class RequestParser:
     def _read_trailers(self) -> Event:
         begin = self._buffer[self._start:self._start + 2]
         if begin == b"\r\n":
-            self._start += 2
+            self._consume(self._start + 2)
             return self._end_message()
         if b"\r\n".startswith(begin):
             return self._wait()
-        end = self._find_end(self._start, self._heads.limits.head)
+        end = self._find_end(self._start, False)
         if not end:
             return self._wait()
-        trailers = self._parse_block(self._heads.parse_trailers, self._start, end)
+        trailers = self._parse_block(self._heads.parse_trailers, self._start, end, False)
         self._step = RequestParser._read_head
         return EndOfMessage(trailers)
 
@@ -217,31 +237,34 @@ class RequestParser:
             raise ProtocolError(rules.INCOMPLETE, len(self._buffer))
         return at_eof
 
-    def _find_end(self, start: int, first_line: int) -> int:
+    def _find_end(self, start: int, is_head: bool) -> int:
         """Where the block of lines that begins at `start` ends, its empty line included; 0 if it has not come."""
         buffer = self._buffer
+        heads = self._heads
         end = buffer.find(b"\r\n\r\n", max(start, self._searched - 3)) + 4
-        if end < 4 or end - start > first_line:
-            self._heads.check_start(buffer, start, self._searched, first_line)
         if end < 4:
+            heads.check_start(buffer, start, self._searched, 0, is_head)
             self._searched = len(buffer)
             return 0
+        if end - start > heads.limits.request_line or end - start > heads.limits.head:
+            heads.check_start(buffer, start, self._searched, end, is_head)
         return end
 
-    def _parse_block(self, parse: Callable[[bytes], T], start: int, end: int) -> T:
+    def _parse_block(self, parse: Callable[[bytes], T], start: int, end: int, is_head: bool) -> T:
         """What `parse` makes of the bytes from `start` to `end`, which are then read."""
         raw = bytes(self._buffer[start:end])
         try:
             parsed = parse(raw)
         except ProtocolError as error:
             # Had the bytes come one by one, a bare LF would have been seen before anything else.
-            self._heads.check_start(self._buffer, start, start, len(raw))
+            self._heads.check_start(self._buffer, start, start, end, is_head)
             error.offset += start
             raise
         self._searched = 0
-        self._start = end
         if isinstance(self._buffer, bytearray):
-            self._buffer = bytes(self._buffer[end:])
             self._base += end
+            self._buffer = bytes(self._buffer[end:])
             self._start = 0
+        else:
+            self._consume(end)
         return parsed

@@ -194,13 +194,15 @@ class Reactor:
         """One turn. Sleeps for at most `timeout` seconds (None: as long as nothing happens; 0: not at all).
 
         Returns:
-            How many events, deadlines and scheduled calls were handled.
+            How much there was to do: events, deadlines and scheduled calls.
 
         Raises:
             RuntimeError: the reactor is closed, or a callback of its own calls this.
         """
-        if self._closed or self._polling:
-            raise RuntimeError("the reactor is closed" if self._closed else "poll() was called from a callback of its own")
+        if self._closed:
+            raise RuntimeError("the reactor is closed")
+        if self._polling:
+            raise RuntimeError("poll() was called from a callback of its own")
         until = self.next_timeout()
         if timeout is None or (until is not None and until < timeout):
             timeout = until
@@ -254,10 +256,16 @@ class Reactor:
         logger.exception("a callback failed: %r; the loop goes on", callback)
 
     def close(self) -> None:
-        """Give every descriptor back and every signal handler. What is still registered is not closed."""
+        """Give every descriptor back and every signal handler. What is still registered is not closed.
+
+        Raises:
+            RuntimeError: a callback of its own calls this, or signals are on and this is not the main thread.
+        """
+        if self._polling:
+            raise RuntimeError("close() was called from a callback of its own; call stop() and close it after run()")
         if not self._closed:
-            self._closed = True
             self._signals.close()
+            self._closed = True
             self._selector.close()
             self._waker.close()
             self._scheduled.clear()

@@ -54,7 +54,7 @@ class Timer:
         self.deadline = NEVER
         self.callback = _nothing
         if self._filed < NEVER:
-            self._queue.note_cancelled()
+            self._queue.note_dead()
 
     def __repr__(self) -> str:
         return f"<Timer at {self.deadline:.3f}>" if self.active else "<Timer, not set>"
@@ -66,16 +66,19 @@ class TimerQueue:
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Timer]] = []
         self._numbers = itertools.count()
-        self._cancelled = 0
+        self._dead = 0
 
     def __len__(self) -> int:
         """How many timers are set."""
         return len({id(timer) for _, _, timer in self._heap if timer.active})
 
     def file(self, timer: Timer) -> None:
-        """Enter `timer` under its deadline."""
+        """Enter `timer` under its deadline. An entry that it has already is dead from now on."""
+        superseded = timer._filed < NEVER
         timer._filed = timer.deadline
         heapq.heappush(self._heap, (timer.deadline, next(self._numbers), timer))
+        if superseded:
+            self.note_dead()
 
     def next_deadline(self) -> float:
         """When to look again; `NEVER` if no timer is set. May be early, where a timer was moved."""
@@ -99,28 +102,31 @@ class TimerQueue:
         """
         heap = self._heap
         while heap and heap[0][0] <= now and heap[0][1] < mark:
-            filed, _, timer = heap[0]
-            self._drop_first()
-            if timer._filed < NEVER or not timer.active:
+            filed, number, timer = heap[0]
+            if filed == timer._filed and filed < timer.deadline < NEVER:
+                # Filed again where it belongs, under its old number: it is due this turn, if it is due.
+                timer._filed = timer.deadline
+                heapq.heapreplace(heap, (timer.deadline, number, timer))
                 continue
-            if timer.deadline <= now:
+            self._drop_first()
+            if timer._filed == NEVER and timer.active:
                 timer.deadline = NEVER
                 return timer
-            self.file(timer)
         return None
 
-    def note_cancelled(self) -> None:
+    def note_dead(self) -> None:
         """One more entry in the heap is dead; build it anew when most are."""
-        self._cancelled += 1
-        if self._cancelled > _COMPACT_FROM and self._cancelled > len(self._heap) // 2:
+        self._dead += 1
+        if self._dead > _COMPACT_FROM and self._dead > len(self._heap) // 2:
             self._compact()
 
     def _drop_first(self) -> None:
         filed, _, timer = heapq.heappop(self._heap)
         if filed == timer._filed:
             timer._filed = NEVER
-            if timer.callback is _nothing:
-                self._cancelled -= 1
+            if timer.callback is not _nothing:
+                return
+        self._dead -= 1
 
     def _compact(self) -> None:
         kept = []
@@ -133,4 +139,4 @@ class TimerQueue:
                     timer._filed = NEVER
         heapq.heapify(kept)
         self._heap = kept
-        self._cancelled = 0
+        self._dead = 0

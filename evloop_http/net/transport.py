@@ -171,6 +171,7 @@ class Transport:
     def _end_of_stream(self) -> None:
         self.at_eof = True
         self._owner.on_eof()
+        self.settle()  # EOF stays readable for ever
 
     def _on_writable(self) -> None:
         before = self.sent
@@ -266,7 +267,7 @@ class Transport:
         except self._would_block as refusal:
             self._send_refused(refusal)
             return False
-        except OSError:
+        except (OSError, ValueError):  # ValueError: a file of the queue was closed by its owner
             self._lose()
             return False
         return not self._queue

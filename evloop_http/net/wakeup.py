@@ -52,11 +52,18 @@ class Waker:
                 pass
         except OSError:
             pass
-        self._pending = False
+        finally:
+            # Even when Ctrl-C comes just here: or nobody would ever write again.
+            self._pending = False
 
     def close(self) -> None:
         self._reader.close()
         self._writer.close()
+
+
+def _refuse_other_threads() -> None:
+    if threading.current_thread() is not threading.main_thread():
+        raise RuntimeError("signals can be handled only in the main thread; elsewhere call stop() instead")
 
 
 class Signals:
@@ -74,8 +81,7 @@ class Signals:
         Raises:
             RuntimeError: not in the main thread, the only one that may set handlers.
         """
-        if threading.current_thread() is not threading.main_thread():
-            raise RuntimeError("signals can be handled only in the main thread; elsewhere call stop() instead")
+        _refuse_other_threads()
 
         def handler(number: int, frame: FrameType | None) -> None:
             self._schedule(callback)
@@ -86,14 +92,25 @@ class Signals:
         self._found.setdefault(number, found)
 
     def off(self, number: int) -> None:
-        """Put back what was there before `on`."""
+        """Put back what was there before `on`.
+
+        Raises:
+            RuntimeError: not in the main thread.
+        """
         if number in self._found:
+            _refuse_other_threads()
             found = self._found.pop(number)
             # None: a handler that was not set from Python, and cannot be put back from there.
             signal.signal(number, signal.SIG_DFL if found is None else found)
             if not self._found:
-                with contextlib.suppress(ValueError, OSError):  # its owner has closed it since
-                    signal.set_wakeup_fd(self._found_wakeup)
+                self._put_wakeup_back()
+
+    def _put_wakeup_back(self) -> None:
+        current = signal.set_wakeup_fd(-1)
+        # Somebody has set another since: that one stays. Its owner has closed the one we found: none is set.
+        wanted = self._found_wakeup if current == self._waker.write_fileno() else current
+        with contextlib.suppress(ValueError, OSError):
+            signal.set_wakeup_fd(wanted)
 
     def close(self) -> None:
         """Put everything back."""
