@@ -8,6 +8,7 @@ file that is missing). A traceback means a defect, never a mistake of the user's
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import importlib
 import logging
@@ -45,6 +46,7 @@ class Mistake(Exception):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; its exit status."""
     options = make_parser().parse_args(arguments)
+    allow_descriptors()
     try:
         return serve(options)
     except Mistake as mistake:
@@ -66,8 +68,8 @@ def make_parser() -> argparse.ArgumentParser:
     files.add_argument("directory", metavar="DIR", nargs="?", default=".", help="the directory (default: this one)")
     files.set_defaults(make=make_files)
     run = commands.add_parser("run", help="serve an application", epilog=EPILOG)
-    run.add_argument("target", metavar="MODULE:APP",
-                     help="an application, or a function of no arguments that makes one; the module is looked for here first")
+    run.add_argument("target", metavar="MODULE:APP", help="an application, or a function of no arguments that makes "
+                     "one; the module is looked for in this directory first")
     run.set_defaults(make=make_target)
     for command in (demo, files, run):
         add_options(command)
@@ -77,8 +79,10 @@ def make_parser() -> argparse.ArgumentParser:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options that every command has."""
     where = parser.add_argument_group("where")
-    where.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s; 0.0.0.0 or :: for all)")
-    where.add_argument("--port", type=port, default=8080, help="port for HTTP; 0 for any free one (default: %(default)s)")
+    where.add_argument("--host", default="127.0.0.1",
+                       help="address to listen on (default: %(default)s; 0.0.0.0 or :: for all)")
+    where.add_argument("--port", type=port, default=8080,
+                       help="port for HTTP; 0 for any free one (default: %(default)s)")
     where.add_argument("--unix", metavar="PATH", help="listen on a Unix socket instead of --host and --port")
     tls = parser.add_argument_group("HTTPS")
     tls.add_argument("--cert", metavar="FILE", help="PEM certificate, with its chain; turns HTTPS on")
@@ -91,7 +95,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     defaults = Limits(), Timeouts()
     limits.add_argument("--worker-threads", "--workers-threads", type=positive, default=8, metavar="N",
                         help="threads for handlers registered with threaded=True (default: %(default)s)")
-    limits.add_argument("--max-connections", type=positive, default=10_000, metavar="N",
+    limits.add_argument("--max-connections", type=positive, default=16_384, metavar="N",
                         help="open at a time; more wait (default: %(default)s)")
     limits.add_argument("--max-body", type=positive, default=defaults[0].body, metavar="BYTES",
                         help="largest request body (default: %(default)s)")
@@ -203,6 +207,17 @@ def serve(options: argparse.Namespace) -> int:
     print_banner(server, options, sys.stdout)
     server.run()
     return 0
+
+
+def allow_descriptors() -> None:
+    """Raise the number of open files to what the system allows: each connection is one."""
+    try:
+        import resource
+    except ImportError:  # not a Unix
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def make_context(options: argparse.Namespace) -> ssl.SSLContext | None:

@@ -133,7 +133,8 @@ class Log(Protocol):
 class Service:
     """What all the connections of a server share."""
 
-    application: Application
+    #: answers requests; that it keeps to its contract is checked
+    application: Callable[[Request], object]
     reactor: Reactor
     heads: HeadParser
     encoder: ResponseEncoder
@@ -148,7 +149,7 @@ class Service:
     #: what the application wants its requests to be
     request_class: type[Request] = field(init=False)
     #: asked before a body is invited (`Expect: 100-continue`); its answer, if any, goes out instead
-    preview: Callable[[Request], Response | None] | None = field(init=False)
+    preview: Callable[[Request], object] | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.seconds = self.timeouts.by_state()
@@ -187,7 +188,7 @@ class Exchange:
 class Connection:
     """The state machine of one client; owns its transport."""
 
-    __slots__ = ("__weakref__", "_discarded", "_exchange", "_parser", "_service", "_timer", "_transport", "_upload",
+    __slots__ = ("_discarded", "_exchange", "_parser", "_service", "_timer", "_transport", "_upload",
                  "requests", "state")
 
     def __init__(self, transport: Transport, service: Service) -> None:
@@ -228,8 +229,8 @@ class Connection:
         if state not in _FOLLOWERS[self.state]:
             raise RuntimeError(f"a connection cannot go from {self.state.name} to {state.name}")
         self.state = state
-        self._transport.reading = _READS[state]
         service = self._service
+        self._transport.reading = _READS[state]
         self._timer.move(service.reactor.now + service.seconds[state])
 
     # What the transport tells
@@ -294,7 +295,11 @@ class Connection:
             for _ in range(PIPELINE_BUDGET):
                 event = next_event()
                 if isinstance(event, RequestHead):
-                    goes_on = self._on_head(event)
+                    if event.content_length == 0:
+                        next_event()  # its end, which says nothing new
+                        goes_on = self._handle(event, b"")
+                    else:
+                        goes_on = self._begin_body(event)
                 elif isinstance(event, BodyData):
                     goes_on = self._on_body(event.data)
                 elif isinstance(event, EndOfMessage):
@@ -310,10 +315,7 @@ class Connection:
             return
         self._yield_turn()
 
-    def _on_head(self, head: RequestHead) -> bool:
-        if head.content_length == 0:
-            self._parser.next_event()  # its end, which says nothing new
-            return self._handle(head, b"")
+    def _begin_body(self, head: RequestHead) -> bool:
         self._enter(READING_BODY)
         self._upload = Upload(head, self._service.reactor.now)
         return not head.expects_continue or self._invite_body(head)
@@ -328,6 +330,7 @@ class Connection:
             except Exception as error:
                 refusal = self._failure(head, error)
             if refusal is not None:
+                refusal = refusal if isinstance(refusal, Response) else self._misuse(head, refusal)
                 return self._answer(head, refusal, service.reactor.now, keep_alive=False)
         if not self._parser.pending:
             self._transport.write(CONTINUE)
@@ -396,9 +399,11 @@ class Connection:
             answer = service.application(request)
         except Exception as error:
             answer = self._failure(head, error)
+        if isinstance(answer, Response):
+            return self._answer(head, answer, started)
         if isinstance(answer, Future):
             return self._wait_for_answer(head, request, answer, started)
-        return self._answer(head, answer, started)
+        return self._answer(head, self._misuse(head, answer), started)
 
     def _failure(self, head: RequestHead, error: BaseException) -> Response:
         """The answer to a request that its handler did not answer: what it asked for, or 500, and a line in the log."""
@@ -406,6 +411,9 @@ class Connection:
             return error.response()
         logger.error("%s: the application failed", head.line, exc_info=error)
         return HTTPError(500, "The server failed to answer this request.").response()
+
+    def _misuse(self, head: RequestHead, answer: object) -> Response:
+        return self._failure(head, TypeError(f"an application returns a Response, not {type(answer).__name__}"))
 
     def _wait_for_answer(self, head: RequestHead, request: Request, future: Future[Response], started: float) -> bool:
         if future.done():
@@ -421,7 +429,10 @@ class Connection:
         if future.cancelled():
             return HTTPError(503, "The request was cancelled.").response()
         error = future.exception()
-        return future.result() if error is None else self._failure(head, error)
+        if error is not None:
+            return self._failure(head, error)
+        response: object = future.result()
+        return response if isinstance(response, Response) else self._misuse(head, response)
 
     def _on_answer(self, exchange: Exchange, future: Future[Response]) -> None:
         """A future is done: in its own time, and perhaps when nobody waits for it any more."""
@@ -438,7 +449,8 @@ class Connection:
     def _give_up(self) -> None:
         """The application has had its time."""
         exchange = self._exchange
-        assert exchange is not None and exchange.head is not None
+        assert exchange is not None
+        assert exchange.head is not None
         self._drop_exchange()
         self._answer(exchange.head, HTTPError(503, "The server took too long to answer.").response(),
                      exchange.started, keep_alive=False)
@@ -451,15 +463,13 @@ class Connection:
         pending = self._parser.pending
         keep_alive = keep_alive and head is not None and head.keep_alive and not service.draining \
             and not (transport.at_eof and not pending)
-        if not isinstance(response, Response):
-            error = TypeError(f"an application returns a Response, not {type(response).__name__}")
-            return self._answer(head, self._misuse(head, error), started, keep_alive)
         if type(response.body) is not bytes:
             return self._start_body(head, response, started, keep_alive)
         try:
             data, keep_alive = service.encoder.encode(response, head, keep_alive)
         except Exception as error:
-            return self._answer(head, self._misuse(head, error), started, keep_alive)
+            assert head is not None  # our own answers are well-formed
+            return self._answer(head, self._failure(head, error), started, keep_alive)
         if service.log is not None:
             size = 0 if head is not None and head.method == "HEAD" else len(response.body)
             service.log.record(transport.client, head, response.status, size, service.reactor.time() - started)
@@ -477,11 +487,6 @@ class Connection:
         self._linger()
         return False
 
-    def _misuse(self, head: RequestHead | None, error: Exception) -> Response:
-        """The answer in the place of one that cannot be sent."""
-        assert head is not None  # our own answers are well-formed
-        return self._failure(head, error)
-
     def _start_body(self, head: RequestHead | None, response: Response, started: float, keep_alive: bool) -> bool:
         """Send the head of a response whose body comes in pieces or from a file, and begin with the body."""
         assert head is not None
@@ -491,7 +496,7 @@ class Connection:
             data, framing, keep_alive = self._service.encoder.start(response, head, length, keep_alive)
         except Exception as error:
             self._dispose(response)
-            return self._answer(head, self._misuse(head, error), started, keep_alive)
+            return self._answer(head, self._failure(head, error), started, keep_alive)
         self._exchange = exchange = Exchange(head, started)
         exchange.response = response
         exchange.keep_alive = keep_alive

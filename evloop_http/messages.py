@@ -352,23 +352,35 @@ class Response:
         TypeError: the body is none of these.
     """
 
-    __slots__ = ("body", "headers", "status")
+    __slots__ = ("_fields", "_headers", "body", "status")
 
     def __init__(self, body: str | bytes | Iterable[bytes] | FileBody = b"", status: int = 200,
                  headers: HeaderSource | None = None, content_type: str | None = None) -> None:
         self.status = status
+        self._headers: MutableHeaders | None = None
         self.body: Body
         if isinstance(body, str):
-            fields = _TEXT
+            self._fields = _TEXT
             self.body = body.encode()
         else:
-            fields = _BINARY if body else ()
+            self._fields = _BINARY if body else ()
             self.body = _checked_body(body)
-        self.headers: MutableHeaders = MutableHeaders.from_fields(fields)
-        if headers:
+        if headers is not None:
             self.headers.update(headers)
-        if content_type:
+        if content_type is not None:
             self.headers["Content-Type"] = content_type
+
+    @property
+    def headers(self) -> MutableHeaders:
+        """The headers, made when somebody asks: most answers go out as they were born."""
+        if self._headers is None:
+            self._headers = MutableHeaders.from_fields(self._fields)
+        return self._headers
+
+    @property
+    def fields(self) -> Fields:
+        """The header fields, for whoever only reads them."""
+        return self._fields if self._headers is None else self._headers.fields
 
     def close(self) -> None:
         """Let go of what the body holds (a generator's `finally`, an open file), sent or not."""
@@ -381,10 +393,10 @@ class Response:
         return f"<Response {self.status} {size}>"
 
 
-def _checked_body(body: bytes | Iterable[bytes] | FileBody) -> Body:
+def _checked_body(body: object) -> Body:
     if isinstance(body, bytes | FileBody):
         return body
-    if isinstance(body, bytearray):
+    if isinstance(body, bytearray | memoryview):
         return bytes(body)
     if isinstance(body, Iterable):
         return iter(body)

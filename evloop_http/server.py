@@ -27,6 +27,7 @@ import signal
 import socket
 import ssl
 import stat
+import sys
 import threading
 import time
 from collections import Counter
@@ -102,7 +103,8 @@ class Listener:
             self._connect(sock, address)
 
     def _connect(self, sock: socket.socket, address: object) -> None:
-        client = address[0] if isinstance(address, tuple) else ""
+        # Interned: a client's connections share one string of its address.
+        client = sys.intern(address[0]) if isinstance(address, tuple) else ""
         try:
             if self.context is None:
                 transport = Transport(sock, self._reactor, client)
@@ -154,7 +156,7 @@ class Server:
     """
 
     def __init__(self, application: Application, *, reactor: Reactor | None = None, limits: Limits | None = None,
-                 timeouts: Timeouts | None = None, max_connections: int = 10_000, access_log: Log | None = None,
+                 timeouts: Timeouts | None = None, max_connections: int = 16_384, access_log: Log | None = None,
                  server_header: str = "evloop_http") -> None:
         self.reactor = reactor or Reactor()
         self.max_connections = max_connections

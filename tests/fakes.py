@@ -1,7 +1,7 @@
 """Fakes: a net whose other end, and a clock whose hands, the test holds.
 
 `FakeNet` is a service on a reactor with fake sockets. Only what touches the kernel is faked, and that
-is small: the socket (`FakeSocket`), the selector's question who is ready (`FakeReactor`) and the time
+is small: the socket (`FakeSocket`), the question who is ready (`FakeSelector`) and the time
 (`FakeClock`). The queue, the interest and the order of a turn are the real transport's and the real
 reactor's, so a test sees what a peer would see.
 
@@ -14,26 +14,30 @@ from __future__ import annotations
 
 import errno
 import io
+import selectors
 import socket
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
+from email.message import Message
 from http.client import HTTPResponse
 from typing import Any, NamedTuple, cast
 
 from evloop_http.connection import Application, Connection, Log, Service, State, Timeouts
 from evloop_http.http1 import HeadParser, Limits, ResponseEncoder
 from evloop_http.messages import Request, RequestHead, Response
-from evloop_http.net.reactor import READ, WRITE, FileDescriptor, Reactor, ReadyCallback
+from evloop_http.net.reactor import READ, WRITE, FileDescriptor, Reactor
 from evloop_http.net.transport import HIGH_WATER, FileSpan, Transport
 
 #: Room for whatever a test writes.
 PLENTY = 1 << 40
 #: Turns after which a test that has not come to rest never will.
-MOST_TURNS = 20_000
+MOST_TURNS = 5_000
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+LAST_GET = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+GARBAGE = b"\x00garbage\r\n\r\n"
 
 
 class FakeClock:
@@ -127,43 +131,52 @@ class FakeSocket:
             raise OSError(errno.EBADF, "closed")
 
 
+class FakeSelector(selectors.BaseSelector):
+    """Asks fake sockets instead of the kernel who is ready. Never sleeps."""
+
+    def __init__(self) -> None:
+        self._keys: dict[int, selectors.SelectorKey] = {}
+        #: how many times it was told something
+        self.told = 0
+
+    def register(self, fileobj: FileDescriptor, events: int, data: Any = None) -> selectors.SelectorKey:
+        number = fileobj if isinstance(fileobj, int) else fileobj.fileno()
+        assert number not in self._keys
+        assert number >= 0, "a closed descriptor is registered"
+        assert events
+        self.told += 1
+        self._keys[number] = selectors.SelectorKey(fileobj, number, events, data)
+        return self._keys[number]
+
+    def unregister(self, fileobj: FileDescriptor) -> selectors.SelectorKey:
+        number = fileobj if isinstance(fileobj, int) else fileobj.fileno()
+        assert number >= 0, "a descriptor is unregistered after it was closed"
+        self.told += 1
+        return self._keys.pop(number)
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        found = [(key, key.events & key.fileobj.ready()) for key in self._keys.values()
+                 if isinstance(key.fileobj, FakeSocket)]
+        return [(key, events) for key, events in found if events]
+
+    def get_map(self) -> Mapping[FileDescriptor, selectors.SelectorKey]:
+        return cast(Mapping[FileDescriptor, selectors.SelectorKey], self._keys)
+
+
 class FakeReactor(Reactor):
-    """The real reactor, asking fake sockets instead of the kernel who is ready."""
+    """The real reactor on a `FakeSelector`. What a callback raises is raised by `poll`."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         super().__init__(clock)
-        self.watched: dict[FakeSocket, tuple[int, ReadyCallback]] = {}
-        #: how many times the selector was told something
-        self.told = 0
+        self._selector.close()
+        self.selector = FakeSelector()
+        self._selector = self.selector  # type: ignore[assignment]
+        self._selector.register(self._waker, READ, self._on_wake)
 
-    def register(self, descriptor: FileDescriptor, events: int, callback: ReadyCallback) -> None:
-        assert isinstance(descriptor, FakeSocket)
-        assert descriptor not in self.watched
-        assert not descriptor.closed
-        assert events
-        self.told += 1
-        self.watched[descriptor] = events, callback
-
-    def modify(self, descriptor: FileDescriptor, events: int, callback: ReadyCallback) -> None:
-        self.unregister(descriptor)
-        self.register(descriptor, events, callback)
-        self.told -= 1
-
-    def unregister(self, descriptor: FileDescriptor) -> None:
-        assert isinstance(descriptor, FakeSocket)
-        assert not descriptor.closed, "a descriptor is unregistered before it is closed"
-        self.told += 1
-        del self.watched[descriptor]
-
-    def poll(self, timeout: float | None = None) -> int:
-        """One turn that never sleeps; how much was handled."""
-        self.now = self.time()
-        count = 0
-        for sock, (events, callback) in list(self.watched.items()):
-            if events & sock.ready() and self.watched.get(sock) == (events, callback):
-                count += 1
-                callback(events & sock.ready())
-        return count + super().poll(0)
+    def watches(self, sock: FakeSocket) -> int:
+        """The events that `sock` is registered for."""
+        key = self.selector.get_map().get(sock.fileno())
+        return key.events if key else 0
 
     def _log_failure(self, callback: Callable[..., Any]) -> None:
         error = sys.exception()
@@ -199,7 +212,7 @@ class Answer(NamedTuple):
     """A response as `http.client` reads it."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: Message
     body: bytes
     version: int
 
@@ -235,7 +248,6 @@ class Peer:
         self.transport = FakeTransport(sock, net.reactor, secure)
         self.connection = Connection(self.transport, net.service)
 
-    @property
     def state(self) -> State:
         return self.connection.state
 
@@ -316,8 +328,8 @@ class FakeNet:
             assert connection.state is State.HANDLING, f"{connection!r} does not end by itself"
             connection.close()
         self.settle()
-        assert all(peer.state is State.CLOSED and peer.sock.closed for peer in self.peers)
-        assert not self.reactor.watched
+        assert all(peer.state() is State.CLOSED and peer.sock.closed for peer in self.peers)
+        assert not self.reactor.registrations
         assert not self.reactor.timers
         assert not self.service.connections
 
@@ -359,3 +371,59 @@ class ListLog:
 
     def record(self, client: str, head: RequestHead | None, status: int, size: int, seconds: float) -> None:
         self.entries.append(Entry(client, head, status, size, seconds))
+
+
+# Requests and applications
+
+def hello(request: Request) -> Response:
+    return Response("hello")
+
+
+def echo(request: Request) -> Response:
+    return Response(f"{request.method} {request.target} ".encode() + request.body)
+
+
+def get(target: str, *fields: str) -> bytes:
+    return "\r\n".join([f"GET {target} HTTP/1.1", "Host: a", *fields, "", ""]).encode()
+
+
+def post(body: bytes, *fields: str, target: str = "/") -> bytes:
+    lines = [f"POST {target} HTTP/1.1", "Host: a", f"Content-Length: {len(body)}", *fields, "", ""]
+    return "\r\n".join(lines).encode() + body
+
+
+def always(response: object) -> Application:
+    return lambda request: cast(Response, response)
+
+
+def raising(error: BaseException) -> Application:
+    def application(request: Request) -> Response:
+        raise error
+    return application
+
+
+# A connection in any state
+
+#: What is sent to get there, the room that the peer has, and whether it speaks TLS.
+_WAYS: dict[State, tuple[bytes, int, bool]] = {
+    State.HANDSHAKING: (b"", PLENTY, True),
+    State.IDLE: (b"", PLENTY, False),
+    State.READING_HEADERS: (GET[:10], PLENTY, False),
+    State.READING_BODY: (post(b"0123456789")[:-5], PLENTY, False),
+    State.HANDLING: (get("/later"), PLENTY, False),
+    State.WRITING: (GARBAGE, 0, False),
+    State.LINGERING: (GARBAGE, PLENTY, False),
+    State.CLOSED: (b"", PLENTY, False),
+}
+
+
+def reach(net: FakeNet, state: State) -> Peer:
+    """A new connection that is in `state`. The application must answer `/later` later."""
+    data, room, secure = _WAYS[state]
+    peer = net.connect(room, secure)
+    if data:
+        peer.send(data)
+    if state is State.CLOSED:
+        peer.end()
+    assert peer.state() is state
+    return peer

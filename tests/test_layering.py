@@ -45,6 +45,7 @@ RULES = {
     "app": Rule(names("messages"), names("socket ssl selectors"), optional=True),
     "connection": Rule(names("messages http1 net"), names("socket ssl selectors time")),
     "server": Rule(names("connection http1 net")),
+    "access": Rule(names("messages"), names("socket ssl selectors threading")),
     "cli": Rule(ALL, optional=True),
     "demo": Rule(ALL, optional=True),
     "__init__": Rule(ALL),

@@ -9,19 +9,20 @@ becomes a response outside of them all.
 
 A handler runs in the loop's thread, and while it runs, nobody else is served. One that waits for
 something is registered with `threaded=True` and runs in a worker thread, all the middleware with
-it; or it returns a `concurrent.futures.Future` at once.
+it; or it returns a `concurrent.futures.Future` at once. What the future comes to is treated as if
+the handler had returned or raised it then, in the thread that ends it.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import re
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from .. import messages
 from ..messages import HTTPError, Response
 from .request import Request
 from .router import Converter, Handler, Router
@@ -60,18 +61,37 @@ def after(answer: Answer, function: Callable[[Response], Response]) -> Answer:
     """Apply `function` to a response, now or when its future is done: for middleware that may meet both."""
     if isinstance(answer, Response):
         return function(answer)
+    return _follow(answer, lambda done: function(done.result()))
+
+
+def _follow(source: Future[Any], function: Callable[[Future[Any]], Response]) -> Future[Response]:
+    """A future of what `function` makes of `source` when that is done; to cancel one is to cancel the other."""
     outcome: Future[Response] = Future()
 
-    def pass_on(done: Future[Response]) -> None:
+    def pass_on(done: Future[Any]) -> None:
+        if done.cancelled():
+            outcome.cancel()
         if not outcome.set_running_or_notify_cancel():
+            _discard(done)
             return
         try:
-            outcome.set_result(function(done.result()))
+            outcome.set_result(function(done))
         except BaseException as error:
             outcome.set_exception(error)
 
-    answer.add_done_callback(pass_on)
+    def pass_back(outcome: Future[Response]) -> None:
+        if outcome.cancelled():
+            source.cancel()
+
+    source.add_done_callback(pass_on)
+    outcome.add_done_callback(pass_back)
     return outcome
+
+
+def _discard(done: Future[Any]) -> None:
+    """Let go of a response that nobody waits for any more: it may hold an open file."""
+    if not done.cancelled() and done.exception() is None and isinstance(done.result(), Response):
+        done.result().close()
 
 
 class App:
@@ -127,11 +147,26 @@ class App:
         self.router.mount(prefix, application)
 
     def converter(self, name: str, pattern: str, convert: Callable[[str], Any] = str) -> None:
-        """Teach the router a placeholder `{x:name}`: a regular expression, and what to make of the text."""
+        """Teach the router a placeholder `{x:name}`: a regular expression, and what to make of the text.
+
+        A `ValueError` of `convert` means that the path does not match.
+
+        Raises:
+            ValueError: the regular expression is malformed.
+        """
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
         self.router.converters[name] = Converter(pattern, convert)
 
     def error(self, kind: int | type[Exception]) -> Callable[[H], H]:
-        """Register a handler for a status or for a class of exceptions; it is given the request and the error."""
+        """Register a handler for a status or for a class of exceptions; it is given the request and the error.
+
+        The one nearest to the error is asked: for its own class, else for its status if it is an
+        `HTTPError`, else for a class above. An error that has no handler by its class is logged and
+        becomes a 500, whose handler is asked in turn. A handler gives its answer at once, no future.
+        """
         def register(handler: H) -> H:
             self._error_handlers[kind] = handler
             return handler
@@ -159,40 +194,65 @@ class App:
         try:
             params = request.params
             handler = request.route.handler
-            return to_response(handler(request, **params) if params else handler(request))
+            answer = to_response(handler(request, **params) if params else handler(request))
         except Exception as error:
             return self._recover(request, error)
+        return answer if isinstance(answer, Response) else self._settle(request, answer)
 
     def _guard(self, chain: Endpoint) -> Endpoint:
         def guarded(request: Request) -> Answer:
             try:
-                return chain(request)
+                answer = chain(request)
             except Exception as error:
                 return self._recover(request, error)
+            return answer if isinstance(answer, Response) else self._settle(request, answer)
         return guarded
 
+    def _settle(self, request: Request, future: Future[Any]) -> Future[Response]:
+        """A future of the response to what a handler's or a middleware's future comes to."""
+        def finish(done: Future[Any]) -> Response:
+            try:
+                return _at_once(to_response(done.result()))
+            except Exception as error:
+                return self._recover(request, error)
+        return _follow(future, finish)
+
     def _in_thread(self, request: Request) -> Answer:
-        future = self.workers.submit(self._chain, request)
+        future = self.workers.submit(self._answer_in_thread, request)
         if future is None:
             return self._recover(request, HTTPError(503, "The server is busy.", {"Retry-After": "1"}))
         return future
 
-    def _recover(self, request: Request, error: Exception) -> Answer:
-        """The response to an exception: by its class or its status, else a plain one. What nobody expected is logged."""
-        handler = next((self._error_handlers[kind] for kind in type(error).__mro__ if kind in self._error_handlers), None)
-        if handler is not None:
-            return to_response(handler(request, error), getattr(error, "status", 500))
-        if not isinstance(error, HTTPError):
+    def _answer_in_thread(self, request: Request) -> Response:
+        answer = self._chain(request)
+        return answer if isinstance(answer, Response) else answer.result()
+
+    def _recover(self, request: Request, error: Exception) -> Response:
+        """The response to an exception: its handler's, else a plain one. What nobody expected is logged."""
+        handler = self._error_handler(error)
+        if handler is None and not isinstance(error, HTTPError):
             logger.error("%s: the handler failed", request.head.line, exc_info=error)
             error = HTTPError(500, "The server failed to answer this request.")
-        handler = self._error_handlers.get(error.status)
+            handler = self._error_handler(error)
+        if not isinstance(error, HTTPError):
+            assert handler is not None
+            return _at_once(to_response(handler(request, error), 500))
         if handler is None:
             return error.response()
-        answer = to_response(handler(request, error), error.status)
-        if isinstance(answer, Response):
-            for name, value in messages.Headers(error.headers).pairs():
-                answer.headers.setdefault(name, value)
+        answer = _at_once(to_response(handler(request, error), error.status))
+        for name, value in error.headers.pairs():
+            answer.headers.setdefault(name, value)
         return answer
+
+    def _error_handler(self, error: Exception) -> Handler | None:
+        """Who answers an error: of the classes of an `HTTPError`, its status stands before `HTTPError` itself."""
+        handlers = self._error_handlers
+        for kind in type(error).__mro__:
+            if kind is HTTPError and isinstance(error, HTTPError) and error.status in handlers:
+                return handlers[error.status]
+            if kind in handlers:
+                return handlers[kind]
+        return None
 
     def preview(self, request: Request) -> Response | None:
         """The refusal of a request that no route takes, before its body is sent; None if one does."""
@@ -201,8 +261,18 @@ class App:
         return answer if isinstance(answer, Response) else None
 
     def close(self) -> None:
-        """End the worker threads; they are started anew if the application is called again."""
+        """End the worker threads, of mounted applications too; they are started anew if a request comes."""
         self.workers.close()
+        for application in self.router.mounted():
+            close = getattr(application, "close", None)
+            if close is not None:
+                close()
+
+
+def _at_once(answer: Answer) -> Response:
+    if isinstance(answer, Response):
+        return answer
+    raise TypeError("a future stands in the place of a response")
 
 
 def _bind(middleware: Middleware, call_next: Endpoint) -> Endpoint:
@@ -223,11 +293,15 @@ class Workers:
         """Run `function` in a thread; None if there is no room."""
         if not self._room.acquire(blocking=False):
             return None
-        with self._lock:
-            self._busy += 1
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="evloop_http.worker")
-        future = self._pool.submit(function, *args)
+        try:
+            with self._lock:
+                if self._pool is None:
+                    self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="evloop_http.worker")
+                future = self._pool.submit(function, *args)
+                self._busy += 1
+        except RuntimeError:  # no more threads are to be had
+            self._room.release()
+            raise
         future.add_done_callback(self._release)
         return future
 

@@ -80,7 +80,7 @@ class Pattern:
         if found is None:
             return None
         try:
-            return {name: self.converts[name](text) for name, text in found.groupdict().items()}
+            return {name: convert(found[name]) for name, convert in self.converts.items()}
         except ValueError:
             return None
 
@@ -92,7 +92,7 @@ class Router:
         self.converters: dict[str, Converter] = dict(CONVERTERS)
         self._fixed: dict[str, Methods] = {}
         self._patterns: dict[str, tuple[Pattern, Methods]] = {}
-        self._mounts: list[tuple[str, Route]] = []
+        self._mounts: list[tuple[str, Route, Callable[[Any], Any]]] = []
         self._methods = set(_KNOWN_METHODS)
 
     def add(self, pattern: str, methods: Iterable[str], handler: Handler, threaded: bool = False) -> None:
@@ -110,7 +110,7 @@ class Router:
             routes = self._patterns[pattern][1]
         else:
             routes = self._fixed.setdefault(pattern, {})
-        for method in methods:
+        for method in [methods] if isinstance(methods, str) else methods:
             if not is_token(method):
                 raise ValueError(f"{method!r} is no method")
             if method in routes:
@@ -118,21 +118,29 @@ class Router:
             routes[method] = Route(handler, threaded)
             self._methods.add(method)
 
-    def mount(self, prefix: str, application: Callable[[Request], Any]) -> None:
-        """Hand everything below `prefix` to another application.
+    def mount(self, prefix: str, application: Callable[[Any], Any]) -> None:
+        """Hand everything below `prefix` that has no route to another application; below `/` that is all the rest.
 
         Raises:
-            ValueError: the prefix does not begin with a slash or ends with one.
+            ValueError: the prefix does not begin with a slash, ends with one, has a placeholder or
+                is mounted already.
         """
-        if not prefix.startswith("/") or prefix.endswith("/"):
-            raise ValueError(f"a mount begins with a slash and does not end with one: {prefix!r}")
+        prefix = "" if prefix == "/" else prefix
+        if prefix and (not prefix.startswith("/") or prefix.endswith("/") or "{" in prefix or "}" in prefix):
+            raise ValueError(f"a mount begins with a slash, does not end with one and has no placeholder: {prefix!r}")
+        if any(prefix == mounted for mounted, _, _ in self._mounts):
+            raise ValueError(f"{prefix or '/'} is mounted twice")
 
         def enter(request: Request) -> Any:
             request.path = request.path[len(prefix):] or "/"
             return application(request)
 
-        self._mounts.append((prefix, Route(enter)))
+        self._mounts.append((prefix, Route(enter), application))
         self._mounts.sort(key=lambda mount: -len(mount[0]))
+
+    def mounted(self) -> list[Callable[[Any], Any]]:
+        """The applications that are mounted."""
+        return [application for _, _, application in self._mounts]
 
     def find(self, request: Request) -> Route:
         """The route of a request, whose `params` are set; one that refuses if there is none."""
@@ -156,9 +164,13 @@ class Router:
                 others = {**methods, **others}
         if others:
             return self._other_method(others, method)
-        for prefix, route in self._mounts:
+        for prefix, route, _ in self._mounts:
             if path.startswith(prefix) and path[len(prefix):len(prefix) + 1] in ("", "/"):
                 return route
+        if path == "*":  # OPTIONS asks about the server as a whole (RFC 9110 §9.3.7)
+            return Route(lambda request: Response(status=204))
+        if method not in self._methods:
+            return _UNKNOWN_METHOD
         return _refusal(HTTPError(404, "There is nothing at this address."))
 
     def _other_method(self, methods: Methods, method: str) -> Route:
@@ -169,7 +181,7 @@ class Router:
         if method == "OPTIONS":
             return Route(lambda request: Response(status=204, headers=allow))
         if method not in self._methods:
-            return _refusal(HTTPError(501, "This server does not know the method."))
+            return _UNKNOWN_METHOD
         return _refusal(HTTPError(405, "This address does not take the method.", allow))
 
 
@@ -177,3 +189,6 @@ def _refusal(error: HTTPError) -> Route:
     def refuse(request: Request, **params: Any) -> Any:
         raise error
     return Route(refuse, is_refusal=True)
+
+
+_UNKNOWN_METHOD = _refusal(HTTPError(501, "This server does not know the method."))

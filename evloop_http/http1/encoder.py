@@ -111,7 +111,7 @@ class ResponseEncoder:
         body = response.body
         assert isinstance(body, bytes)
         version = request.version if request is not None else "1.1"
-        key = (response.status, response.headers.fields, len(body), version, keep_alive)
+        key = (response.status, response.fields, len(body), version, keep_alive)
         head, keep_alive = self._heads.get(key) or self._remember(key)
         if response.status in _WITHOUT_CONTENT or (request is not None and request.method == "HEAD"):
             return head, keep_alive
@@ -136,7 +136,7 @@ class ResponseEncoder:
         bodiless = response.status in _WITHOUT_CONTENT or (request is not None and request.method == "HEAD")
         if length is None and version == "1.0" and not bodiless:
             keep_alive = False
-        key = (response.status, response.headers.fields, length, version, keep_alive)
+        key = (response.status, response.fields, length, version, keep_alive)
         head, keep_alive = self._heads.get(key) or self._remember(key)
         if bodiless:
             return head, None, keep_alive

@@ -305,7 +305,8 @@ class HeadParser:
         _index_repeated(fields)
         return Headers.from_fields(tuple([field for field in fields if field[0] not in _NOT_IN_TRAILERS]))
 
-    def check_start(self, buffer: bytes | bytearray, start: int, searched: int, end: int, has_request_line: bool) -> None:
+    def check_start(self, buffer: bytes | bytearray, start: int, searched: int, end: int,
+                    has_request_line: bool) -> None:
         """Refuse the beginning of a head, or of trailers, for what can be said before its end is known.
 
         Args:

@@ -111,9 +111,10 @@ class Reactor:
         """Watch it no more. To be called before it is closed.
 
         Raises:
-            KeyError: it is not registered.
+            KeyError: it is not registered. (Not after `close`: nothing is registered then, and it does nothing.)
         """
-        self._changed.add(self._selector.unregister(descriptor).fd)
+        if not self._closed:
+            self._changed.add(self._selector.unregister(descriptor).fd)
 
     # Time
 

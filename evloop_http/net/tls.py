@@ -29,7 +29,7 @@ import enum
 import os
 import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from .reactor import READ, WRITE, Reactor
 from .transport import READ_SIZE, WRITE_BUDGET, FileSpan, Transport
@@ -223,6 +223,18 @@ class TlsTransport(Transport):
 
     # Sending
 
+    def write(self, data: bytes) -> bool:
+        # OpenSSL says nothing of what it has sent before it has sent all that it was given. So that
+        # progress is seen, and the budget kept, it is given a record at a time.
+        if len(data) <= _RECORD or self._phase is Phase.BARE:
+            return super().write(data)
+        self.hold(data)
+        return self.flush()
+
+    def _flush(self) -> bool:
+        self._send_wants = WRITE
+        return super()._flush()
+
     def _send_pieces(self) -> int:
         if self._phase is Phase.BARE:
             return super()._send_pieces()
@@ -230,16 +242,17 @@ class TlsTransport(Transport):
 
     def _next_record(self) -> bytes | memoryview:
         """The first pieces of the queue, joined up to what a record holds."""
-        first = self._queue[0]
+        queue: Sequence[memoryview | FileSpan] = self._queue
+        first = queue[0]
         assert isinstance(first, memoryview)
         size = 0
         pieces: list[memoryview] = []
-        for piece in self._queue:
+        for piece in queue:
             size += len(piece)
             if isinstance(piece, FileSpan) or size > _RECORD:
                 break
             pieces.append(piece)
-        return b"".join(pieces) if len(pieces) > 1 else first
+        return b"".join(pieces) if len(pieces) > 1 else first[:_RECORD]
 
     def _send_span(self, span: FileSpan) -> int:
         if self._phase is Phase.BARE:

@@ -28,12 +28,17 @@ The errors of the net end here: an `OSError` becomes `on_lost`.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import socket
 import struct
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, TypeVar
 
 from .reactor import READ, WRITE, Reactor
+
+logger = logging.getLogger("evloop_http.server")
+
+Found = TypeVar("Found", bytes, int)
 
 #: A `recv` takes at most this much.
 READ_SIZE = 64 * 1024
@@ -82,10 +87,22 @@ class FileSpan:
         Raises:
             OSError: there are none: the file is shorter than it was.
         """
-        data = os.pread(self.file.fileno(), min(size, self.left), self.offset)
-        if not data:
-            raise OSError("the file has shrunk while it was sent")
-        return data
+        return self._some(os.pread(self.file.fileno(), min(size, self.left), self.offset))
+
+    def send(self, sock: socket.socket) -> int:
+        """Have the kernel send the next bytes; how many the socket took.
+
+        Raises:
+            OSError: as `read`, and what `sendfile` says.
+        """
+        return self._some(os.sendfile(sock.fileno(), self.file.fileno(), self.offset, min(self.left, WRITE_BUDGET)))
+
+    def _some(self, found: Found) -> Found:
+        """What was found; nothing is an error, for the length has been announced."""
+        if not found:
+            logger.error("%s has become shorter while it was sent; the connection is closed", self.file.name)
+            raise OSError("the file has become shorter")
+        return found
 
 
 class Transport:
@@ -150,23 +167,19 @@ class Transport:
         if events & WRITE and self._queue:
             self._on_writable()
         if events & READ and self.reading:
-            self._on_readable()
+            try:
+                data = self._sock.recv(READ_SIZE)
+            except self._would_block:
+                return
+            except OSError:
+                self._lose()
+                return
+            if data:
+                self._owner.on_data(data)
+            else:
+                self._end_of_stream()
         if self._interest != (READ if self.reading else 0) or self._queue:
             self.settle()
-
-    def _on_readable(self) -> None:
-        try:
-            data = self._sock.recv(READ_SIZE)
-        except self._would_block as refusal:
-            self._recv_refused(refusal)
-            return
-        except OSError:
-            self._lose()
-            return
-        if data:
-            self._owner.on_data(data)
-        else:
-            self._end_of_stream()
 
     def _end_of_stream(self) -> None:
         self.at_eof = True
@@ -200,11 +213,8 @@ class Transport:
             self._reactor.modify(self._sock, wanted, self._on_ready)
         self._interest = wanted
 
-    def _recv_refused(self, refusal: OSError) -> None:
-        """Nothing to read. (TLS learns here what it has to wait for.)"""
-
     def _send_refused(self, refusal: OSError) -> None:
-        """No room to send."""
+        """There is no room to send. (TLS learns here what it has to wait for.)"""
 
     def _wanted(self) -> int:
         return (READ if self.reading and not self.at_eof else 0) | (WRITE if self._queue else 0)
@@ -281,13 +291,7 @@ class Transport:
         return self._sock.sendmsg(pieces) if len(pieces) > 1 else self._sock.send(pieces[0])
 
     def _send_span(self, span: FileSpan) -> int:
-        """Some of a file; its end before it was due is an error, for the length has been announced."""
-        if hasattr(os, "sendfile"):
-            sent = os.sendfile(self._sock.fileno(), span.file.fileno(), span.offset, min(span.left, WRITE_BUDGET))
-            if not sent:
-                raise OSError("the file has shrunk while it was sent")
-            return sent
-        return self._sock.send(span.read(HIGH_WATER))
+        return span.send(self._sock) if hasattr(os, "sendfile") else self._sock.send(span.read(HIGH_WATER))
 
     def _advance(self, sent: int) -> None:
         """Take `sent` bytes off the queue."""

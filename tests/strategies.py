@@ -1,0 +1,389 @@
+"""Requests to test with: valid ones of many kinds and what they mean, mutations of them, and cuts.
+
+Everything here is written from the RFCs' grammar and not from the parser, so that the two can
+disagree. `requests()` and `pipelines()` make a `Sent`: the bytes, and what a server must read in
+them. `mutations(raw)` breaks bytes in the ways that peers and attackers do; what that means is not
+known beforehand, only that every way of feeding it must mean the same. `cuts(raw)` says how the
+network might deliver it.
+
+At the end stands `read`, which plays bytes into a `RequestParser` and tells what it said as plain
+tuples that compare.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn, SearchStrategy, composite
+
+from evloop_http.http1 import (
+    CLOSED,
+    NEED_DATA,
+    BodyData,
+    EndOfMessage,
+    Event,
+    HeadParser,
+    Limits,
+    Pause,
+    ProtocolError,
+    RequestHead,
+    RequestParser,
+)
+
+#: One thing that the parser said, as `read` tells it: its kind, and what it carries.
+Seen = tuple[object, ...]
+Pairs = tuple[tuple[str, str], ...]
+
+TOKEN_CHARACTERS = "!#$%&'*+-.^_`|~" + string.digits + string.ascii_letters
+# RFC 9110 §5.5: VCHAR and obs-text; SP and HTAB only between them.
+VISIBLE_CHARACTERS = "".join(map(chr, [*range(0x21, 0x7F), *range(0x80, 0x100)]))
+UNRESERVED = string.ascii_letters + string.digits + "-._~"
+PATH_CHARACTERS = UNRESERVED + "!$&'()*+,;=:@"
+
+#: Fields that mean something to the parser: drawn on purpose or not at all.
+SPECIAL = frozenset({
+    "authorization", "cache-control", "connection", "content-encoding", "content-length", "content-range",
+    "content-type", "cookie", "expect", "forwarded", "from", "host", "if-match", "if-modified-since", "if-none-match",
+    "if-range", "if-unmodified-since", "keep-alive", "max-forwards", "pragma", "proxy-authorization",
+    "proxy-connection", "range", "referer", "set-cookie", "te", "trailer", "transfer-encoding", "upgrade",
+    "user-agent", "via"})
+
+
+class Sent(NamedTuple):
+    """A request as bytes, and what it means."""
+
+    raw: bytes
+    method: str
+    target: str
+    version: str
+    path: str
+    query_string: str
+    authority: str
+    fields: Pairs
+    chunked: bool
+    body: bytes
+    trailers: Pairs
+    keep_alive: bool
+    expects_continue: bool
+
+    def seen(self) -> list[Seen]:
+        """What `read` must tell of it."""
+        length = None if self.chunked else len(self.body)
+        head = ("head", self.method, self.target, self.version, self.path, self.query_string, self.authority,
+                self.fields, length, self.keep_alive, self.expects_continue)
+        return [head, *([("data", self.body)] if self.body else []), ("end", self.trailers)]
+
+
+# Words
+
+def tokens(max_size: int = 12) -> SearchStrategy[str]:
+    """A token (RFC 9110 §5.6.2)."""
+    return st.text(TOKEN_CHARACTERS, min_size=1, max_size=max_size)
+
+
+def field_names() -> SearchStrategy[str]:
+    """A field name that means nothing to a parser."""
+    return tokens().filter(lambda name: name.lower() not in SPECIAL)
+
+
+def field_values() -> SearchStrategy[str]:
+    """A field value without the whitespace around it (RFC 9110 §5.5): may be empty, may hold obs-text and tabs."""
+    edge = st.text(VISIBLE_CHARACTERS, max_size=6)
+    return st.one_of(
+        st.sampled_from(["", "*/*", "gzip, deflate, br", 'W/"x"', "a\tb", "GET / HTTP/1.1", ":", "a:b", "\xe9t\xe9"]),
+        st.tuples(edge, st.sampled_from([" ", "\t", "  ", ","]), edge).map(
+            lambda parts: "".join(parts) if parts[0] and parts[2] else parts[0]))
+
+
+def whitespace() -> SearchStrategy[str]:
+    """OWS (RFC 9110 §5.6.3)."""
+    return st.sampled_from([" ", "", "  ", "\t", " \t "])
+
+
+def as_cased(text: str) -> SearchStrategy[str]:
+    """`text` in one case or another."""
+    return st.sampled_from([text, text.lower(), text.upper(), text.swapcase()])
+
+
+def hosts() -> SearchStrategy[str]:
+    """A host and maybe a port (RFC 3986 §3.2.2): a name, an IPv4 or IPv6 address."""
+    name = st.sampled_from(["example.com", "a", "127.0.0.1", "[::1]", "[2001:db8::7]", "[::ffff:10.0.0.1]",
+                            "xn--bcher-kva.example", "a_b", "localhost.", "a%20b", "1.2.3"])
+    port = st.sampled_from(["", "", ":80", ":8443", ":0", ":65535", ":"])
+    return st.builds(str.__add__, name, port)
+
+
+class Target(NamedTuple):
+    """A request target, and what it means."""
+
+    method: str
+    text: str
+    path: str
+    query_string: str
+    authority: str | None
+
+
+@composite
+def paths(draw: DrawFn) -> tuple[str, str]:
+    """A path as written and as meant; some of its octets are percent-encoded."""
+    octets = draw(st.lists(st.one_of(
+        st.sampled_from([ord(c) for c in "/" + PATH_CHARACTERS]).map(lambda n: (chr(n), bytes([n]))),
+        st.integers(0, 255).map(lambda n: (f"%{n:02x}", bytes([n]))),
+        st.integers(0, 255).map(lambda n: (f"%{n:02X}", bytes([n]))),
+        st.just(("%C3%A9", b"\xc3\xa9"))), max_size=12))
+    written = "/" + "".join(text for text, _ in octets)
+    return written, (b"/" + b"".join(octet for _, octet in octets)).decode("utf-8", "replace")
+
+
+def queries() -> SearchStrategy[str]:
+    """A query string, which the parser leaves as it is."""
+    return st.one_of(st.sampled_from(["", "a=1&b=2", "q=%7e%00", "a=b?c/d", "x[]=1|2"]),
+                     st.text(PATH_CHARACTERS + "/?", max_size=8))
+
+
+@composite
+def targets(draw: DrawFn) -> Target:
+    """A method and a target in a form that it may have (RFC 9112 §3.2)."""
+    form = draw(st.sampled_from(["origin", "origin", "origin", "absolute", "authority", "asterisk"]))
+    if form == "asterisk":
+        return Target("OPTIONS", "*", "*", "", None)
+    if form == "authority":
+        host = draw(st.sampled_from(["example.com:443", "[::1]:8443", "127.0.0.1:65535", "a:1"]))
+        return Target("CONNECT", host, "", "", host)
+    method = draw(st.one_of(st.sampled_from(["GET", "POST", "HEAD", "PUT", "OPTIONS"]),
+                            tokens().filter(lambda word: word != "CONNECT")))
+    written, path = draw(paths())
+    query = draw(queries())
+    rest = written + ("?" + query if query or draw(st.booleans()) else "")
+    if form == "origin":
+        return Target(method, rest, path, query, None)
+    if draw(st.booleans()):
+        rest, path, query = draw(st.sampled_from([("", "/", ""), ("?a=b", "/", "a=b")]))
+    host = draw(hosts())
+    return Target(method, draw(st.sampled_from(["http://", "https://", "HTTP://"])) + host + rest, path, query, host)
+
+
+# Bodies
+
+def extensions() -> SearchStrategy[str]:
+    """Chunk extensions (RFC 9112 §7.1.1)."""
+    return st.sampled_from(["", "", "", ";a", ";a=b", ';a="b;c\\" d"', "; a = b", ";a;b=c", "\t;\ta"])
+
+
+@composite
+def chunked(draw: DrawFn, pieces: Sequence[bytes], trailer: bytes = b"") -> bytes:
+    """`pieces`, none of them empty, in the chunked coding (RFC 9112 §7.1), with sizes written in every way."""
+    parts = []
+    for piece in [*pieces, b""]:
+        size = draw(st.sampled_from(["%x", "%X", "0%x", "%08X"])) % len(piece)
+        parts.append(size.encode() + draw(extensions()).encode() + b"\r\n" + (piece + b"\r\n" if piece else b""))
+    return b"".join(parts) + trailer + b"\r\n"
+
+
+def bodies() -> SearchStrategy[bytes]:
+    """Some content: any bytes, or such as look like framing."""
+    return st.one_of(st.binary(min_size=1, max_size=60), st.sampled_from([
+        b"\r\n", b"\r", b"\n", b"0\r\n\r\n", b"GET / HTTP/1.1\r\nHost: inside\r\n\r\n", b"a=1&b=2\n", b"\r\n\r\n" * 5]))
+
+
+# Requests
+
+def lines_of(fields: Iterable[tuple[str, str, str, str]]) -> bytes:
+    """Field lines of (name, whitespace, value, whitespace)."""
+    return "".join(f"{name}:{before}{value}{after}\r\n" for name, before, value, after in fields).encode("latin-1")
+
+
+def written_fields(names: SearchStrategy[str], max_size: int) -> SearchStrategy[list[tuple[str, str, str, str]]]:
+    """(name, whitespace, value, whitespace) of some field lines."""
+    return st.lists(st.tuples(names, whitespace(), field_values(), whitespace()), max_size=max_size)
+
+
+@composite
+def requests(draw: DrawFn) -> Sent:
+    """A valid request: any target form, any framing, with whatever fields."""
+    target = draw(targets())
+    version = draw(st.sampled_from(["1.1", "1.1", "1.1", "1.0"]))
+    lines = draw(written_fields(field_names(), 4))
+    authority = target.authority
+    if version == "1.1" or draw(st.booleans()):
+        host = draw(hosts())
+        authority = host if authority is None else authority
+        lines.append((draw(as_cased("Host")), " ", host, draw(whitespace())))
+    options = draw(st.sampled_from(["", "", "keep-alive", "Keep-Alive, x", "close", "x, CLOSE", ", close,", "upgrade"]))
+    if options:
+        lines.append((draw(as_cased("Connection")), " ", options, ""))
+    named = [option.strip().lower() for option in options.split(",")]
+    keep_alive = "close" not in named and (version == "1.1" or "keep-alive" in named)
+
+    framing = draw(st.sampled_from(["none", "none", "zero", "counted", "chunked"]))
+    body, trailers, content = b"", [], b""
+    if framing == "zero":
+        lines.append(("content-length", "", draw(st.sampled_from(["0", "000"])), " "))
+    elif framing == "counted" or (framing == "chunked" and version == "1.0"):
+        content = body = draw(bodies())
+        length = draw(st.sampled_from(["%d", "0%d"])) % len(body)
+        lines.append((draw(as_cased("Content-Length")), draw(whitespace()), length, ""))
+    elif framing == "chunked":
+        pieces = draw(st.lists(bodies(), max_size=4))
+        body = b"".join(pieces)
+        trailers = draw(written_fields(field_names(), 2))
+        content = draw(chunked(pieces, lines_of(trailers)))
+        lines.append((draw(as_cased("Transfer-Encoding")), " ", draw(as_cased("chunked")), "\t"))
+    is_chunked = framing == "chunked" and version == "1.1"
+    expects = draw(st.sampled_from([False, False, True]))
+    if expects:
+        lines.append(("Expect", " ", draw(as_cased("100-continue")), ""))
+
+    lines = draw(st.permutations(lines))
+    head = f"{target.method} {target.text} HTTP/{version}\r\n".encode() + lines_of(lines) + b"\r\n"
+    return Sent(
+        draw(st.sampled_from([b"", b"", b"\r\n"])) + head + content, target.method, target.text, version, target.path,
+        target.query_string, authority or "", pairs_of(lines), is_chunked, body, pairs_of(trailers), keep_alive,
+        expects and version == "1.1" and (is_chunked or bool(body)))
+
+
+def pairs_of(lines: Iterable[tuple[str, str, str, str]]) -> Pairs:
+    return tuple((name, value) for name, _, value, _ in lines)
+
+
+def pipelines(max_size: int = 4) -> SearchStrategy[list[Sent]]:
+    """Requests to send one behind the other; `Connection: close` stops no parser, only a connection."""
+    return st.lists(requests(), min_size=1, max_size=max_size)
+
+
+# What breaks them, and what cuts them
+
+#: Pieces that have fooled parsers, put anywhere.
+POISONS = [
+    b"\n", b"\r", b"\r\n", b"\n\n", b"\r\n\r\n", b"\r\n ", b"\r\n\t", b"\0", b" ", b"\t", b"\x0b", b"\x0c", b"\x7f",
+    b"\x85", b"\xa0", b":", b"::", b",", b";", b"%", b"%0", b"#", b"?", b"*", b"//", b"@", b"[", b"]", b'"', b"\\",
+    b"0", b"-1", b"+1", b"0x10", b"1_0", b"Content-Length: 5\r\n", b"Content-Length: 6, 6\r\n",
+    b"Content-Length : 5\r\n",
+    b"Transfer-Encoding: chunked\r\n", b"Transfer-Encoding: identity\r\n", b"Transfer-Encoding:\x0bchunked\r\n",
+    b"Host: b\r\n", b"Host: a@b\r\n", b" folded: x\r\n", b"Expect: 200-ok\r\n", b"Connection: close\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"0\r\n\r\n", b"5\r\nabcde\r\n", b"HTTP/1.1", b"HTTP/2.0", b"a" * 50]
+
+
+@composite
+def mutations(draw: DrawFn, raw: bytes) -> bytes:
+    """`raw` after one to three accidents: bytes lost, changed, doubled or moved, line ends shortened, poison added."""
+    for _ in range(draw(st.integers(1, 3))):
+        at = draw(st.integers(0, len(raw)))
+        to = draw(st.integers(at, min(len(raw), at + 12)))
+        match draw(st.sampled_from(["poison", "poison", "lose", "change", "double", "cut off", "line end", "move"])):
+            case "poison":
+                raw = raw[:at] + draw(st.sampled_from(POISONS)) + raw[at:]
+            case "lose":
+                raw = raw[:at] + raw[to:]
+            case "change":
+                raw = raw[:at] + bytes([draw(st.integers(0, 255))]) + raw[at + 1:]
+            case "double":
+                raw = raw[:to] + raw[at:to] + raw[to:]
+            case "cut off":
+                raw = raw[:at]
+            case "line end":
+                before, _, behind = raw[at:].partition(b"\r\n")
+                other = draw(st.sampled_from([b"\n", b"\r", b"\n\r", b"\r\r\n", b""]))
+                raw = raw[:at] + before + other + behind
+            case "move":
+                raw = raw[:at] + raw[to:] + raw[at:to]
+    return raw
+
+
+@composite
+def streams(draw: DrawFn) -> bytes:
+    """Bytes that a peer might send: good, broken, or noise."""
+    kind = draw(st.sampled_from(["good", "broken", "broken", "broken", "noise"]))
+    if kind == "noise":
+        return draw(st.one_of(st.binary(max_size=80), st.lists(st.sampled_from(POISONS), max_size=12).map(b"".join)))
+    raw = b"".join(sent.raw for sent in draw(pipelines(2)))
+    return raw if kind == "good" else draw(mutations(raw))
+
+
+@composite
+def cuts(draw: DrawFn, raw: bytes) -> list[bytes]:
+    """`raw` in pieces, none of them empty."""
+    places = sorted(draw(st.sets(st.integers(1, max(1, len(raw) - 1)), max_size=8)))
+    return [piece for piece in cut_at(raw, places) if piece]
+
+
+def limits() -> SearchStrategy[Limits]:
+    """Limits: the defaults, or so small that nearly every request meets them."""
+    return st.one_of(st.just(Limits()), st.builds(
+        Limits, request_line=st.integers(1, 60), head=st.integers(4, 120), fields=st.integers(0, 5),
+        body=st.integers(0, 60), chunk_line=st.integers(1, 12), chunk_overhead=st.integers(0, 12)))
+
+
+def cut_at(raw: bytes, places: Sequence[int]) -> list[bytes]:
+    """`raw` cut at `places`, which ascend."""
+    return [raw[start:stop] for start, stop in zip([0, *places], [*places, len(raw)], strict=True)]
+
+
+def byte_by_byte(raw: bytes) -> list[bytes]:
+    return [raw[i:i + 1] for i in range(len(raw))]
+
+
+# What the parser makes of them
+
+def read(pieces: Iterable[bytes], heads: HeadParser | Limits | None = None, eof: bool = True) -> list[Seen]:
+    """Everything that a fresh parser says of `pieces`, asked after each; data joined, error or pause at the end."""
+    return list(joined(_all_seen(pieces, RequestParser(heads), eof)))
+
+
+def _all_seen(pieces: Iterable[bytes], parser: RequestParser, eof: bool) -> Iterator[Seen]:
+    pause: Pause = NEED_DATA
+    try:
+        for piece in pieces:
+            parser.feed(piece)
+            pause = yield from _pulled(parser)
+        if eof:
+            parser.feed_eof()
+            pause = yield from _pulled(parser)
+    except ProtocolError as error:
+        yield "error", error.status, error.rule, error.offset
+    else:
+        yield pause.name, parser.pending
+
+
+def _pulled(parser: RequestParser) -> Generator[Seen, None, Pause]:
+    while not isinstance(event := parser.next_event(), Pause):
+        yield seen(event)
+    return event
+
+
+def seen(event: Event) -> Seen:
+    """One event as a tuple."""
+    match event:
+        case RequestHead():
+            return ("head", event.method, event.target, event.version, event.path, event.query_string, event.authority,
+                    tuple(event.headers.pairs()), event.content_length, event.keep_alive, event.expects_continue)
+        case BodyData():
+            return "data", event.data
+        case EndOfMessage():
+            return "end", tuple(event.trailers.pairs())
+        case _:
+            return (event.name,)
+
+
+def joined(events: Iterable[Seen]) -> Iterator[Seen]:
+    """The same, where data that follows data is one."""
+    data = b""
+    for event in events:
+        if event[0] == "data":
+            assert isinstance(event[1], bytes)
+            assert event[1], "no event is of empty data"
+            data += event[1]
+            continue
+        if data:
+            yield "data", data
+            data = b""
+        yield event
+    if data:
+        yield "data", data
+
+
+#: How a reading ends that went well.
+CLEAN_END: Seen = (CLOSED.name, 0)

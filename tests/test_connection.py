@@ -1,0 +1,1077 @@
+"""One client's state machine over fakes, what it owes to each peer and each application, one thing at a time.
+
+The clock is turned by hand. Whatever a test does, the `serve` fixture ends it: every peer closes its
+half, time passes, and then every connection must be closed, with nothing registered and no timer left.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from evloop_http import connection as connection_module
+from evloop_http.connection import Application, Connection, State, Timeouts
+from evloop_http.http1 import CONTINUE, Limits
+from evloop_http.messages import FileBody, HTTPError, Request, Response
+from evloop_http.net.transport import HIGH_WATER, READ_SIZE
+from fakes import GARBAGE, GET, LAST_GET, PLENTY, FakeNet, Later, ListLog, always, echo, get, hello, post, raising
+
+Serve = Callable[..., FakeNet]
+
+
+
+class Pieces:
+    """An iterator body that knows how far it was asked, and whether it was closed."""
+
+    def __init__(self, pieces: Iterable[Any], error: Exception | None = None,
+                 close_error: Exception | None = None) -> None:
+        self._pieces = iter(pieces)
+        self._error = error
+        self._close_error = close_error
+        self.asked = 0
+        self.closed = 0
+
+    def __iter__(self) -> Pieces:
+        return self
+
+    def __next__(self) -> bytes:
+        self.asked += 1
+        try:
+            return cast(bytes, next(self._pieces))
+        except StopIteration:
+            raise self._error or StopIteration from None
+
+    def close(self) -> None:
+        self.closed += 1
+        if self._close_error is not None:
+            raise self._close_error
+
+
+class Guarded:
+    """An application that looks at a request before its body is invited."""
+
+    def __init__(self, verdict: Callable[[Request], Response | None]) -> None:
+        self.preview = verdict
+        self.calls = 0
+
+    def __call__(self, request: Request) -> Response:
+        self.calls += 1
+        return Response(request.body)
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    nets: list[FakeNet] = []
+
+    def make(application: Application = hello, **options: Any) -> FakeNet:
+        nets.append(FakeNet(application, **options))
+        return nets[-1]
+
+    yield make
+    try:
+        for net in nets:
+            net.finish()
+    finally:
+        for net in nets:
+            net.close()
+
+
+# Being answered
+
+def test_a_request_is_answered_and_the_connection_is_kept(serve: Serve) -> None:
+    peer = serve(echo).connect()
+    peer.send(get("/a"))
+    peer.send(post(b"body", target="/b"))
+    assert [answer.body for answer in peer.answers()] == [b"GET /a ", b"POST /b body"]
+    assert peer.state() is State.IDLE
+    assert peer.connection.requests == 2
+
+
+def test_a_request_that_is_answered_at_once_is_one_send_and_does_not_touch_the_selector(serve: Serve) -> None:
+    net = serve()
+    peer = net.connect()
+    told = net.reactor.selector.told
+    for _ in range(3):
+        peer.send(GET)
+    assert len(peer.sock.sends) == 3
+    assert net.reactor.selector.told == told
+
+
+def test_bytes_in_and_out_are_counted(serve: Serve) -> None:
+    peer = serve().connect()
+    peer.send(GET, GET)
+    assert peer.connection.received == 2 * len(GET)
+    assert peer.connection.sent == len(peer.got)
+
+
+def test_discarded_bytes_are_counted_too(serve: Serve) -> None:
+    peer = serve().connect()
+    peer.send(GARBAGE, b"more")
+    assert peer.connection.received == len(GARBAGE) + 4
+
+
+def test_head_is_answered_without_a_body(serve: Serve) -> None:
+    peer = serve().connect()
+    peer.send(GET.replace(b"GET", b"HEAD"), GET)
+    first, second = peer.answers("HEAD", "GET")
+    assert (first.headers["content-length"], first.body) == ("5", b"")
+    assert second.body == b"hello"
+
+
+def test_http_1_0_is_answered_and_closed(serve: Serve) -> None:
+    peer = serve().connect()
+    peer.send(b"GET / HTTP/1.0\r\n\r\n")
+    assert peer.answers()[0].headers["connection"] == "close"
+    assert peer.state() is State.LINGERING
+
+
+def test_http_1_0_that_asks_to_be_kept_is_kept(serve: Serve) -> None:
+    peer = serve().connect()
+    peer.send(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+    assert peer.answers()[0].headers["connection"] == "keep-alive"
+    assert peer.state() is State.IDLE
+
+
+@pytest.mark.parametrize("request_bytes", [LAST_GET, b"GET / HTTP/1.0\r\n\r\n"])
+def test_a_request_that_ends_the_connection_is_the_last_to_be_handled(serve: Serve, request_bytes: bytes) -> None:
+    peer = serve().connect()
+    peer.send(request_bytes + GET)
+    assert peer.statuses == [200]
+    assert peer.connection.requests == 1
+    assert peer.sock.half_closed
+
+
+def test_an_application_may_end_the_connection(serve: Serve) -> None:
+    peer = serve(always(Response("bye", headers={"Connection": "close"}))).connect()
+    peer.send(GET + GET)
+    assert [answer.headers["connection"] for answer in peer.answers()] == ["close"]
+    assert peer.state() is State.LINGERING
+
+
+def test_a_request_knows_its_client_and_its_scheme(serve: Serve) -> None:
+    seen: list[Request] = []
+
+    def application(request: Request) -> Response:
+        seen.append(request)
+        return Response()
+
+    net = serve(application)
+    plain, secure = net.connect(), net.connect(secure=True)
+    secure.transport.finish_handshake()
+    plain.send(GET)
+    secure.send(GET)
+    assert [(request.client, request.url) for request in seen] == [("192.0.2.1", "http://a/"), ("192.0.2.1", "https://a/")]
+
+
+def test_an_application_says_what_its_requests_are(serve: Serve) -> None:
+    class Mine(Request):
+        pass
+
+    class Asking:
+        request_class = Mine
+
+        def __call__(self, request: Request) -> Response:
+            return Response(type(request).__name__)
+
+    peer = serve(Asking()).connect()
+    peer.send(GET)
+    assert peer.answers()[0].body == b"Mine"
+
+
+def test_repr_shows_client_state_and_count(serve: Serve) -> None:
+    peer = serve().connect()
+    peer.send(GET, b"GET")
+    assert repr(peer.connection) == "<Connection 192.0.2.1 reading headers, 1 requests>"
+
+
+# Deadlines
+
+def test_a_handshake_that_takes_too_long_is_closed(serve: Serve) -> None:
+    net = serve()
+    peer = net.connect(secure=True)
+    net.advance(9.9)
+    assert peer.state() is State.HANDSHAKING
+    net.advance(0.2)
+    assert (peer.state(), peer.got) == (State.CLOSED, b"")
+
+
+def test_an_idle_connection_is_closed_in_silence(serve: Serve) -> None:
+    net = serve()
+    fresh, used = net.connect(), net.connect()
+    net.advance(50)
+    used.send(GET)
+    answered = used.got
+    net.advance(25.1)
+    assert (fresh.state(), fresh.got, used.state()) == (State.CLOSED, b"", State.IDLE)
+    net.advance(50)
+    assert (used.state(), used.got) == (State.CLOSED, answered)
+
+
+def test_a_head_at_one_byte_a_second_gets_408(serve: Serve) -> None:
+    net = serve()
+    peer = net.connect()
+    for byte in get("/" + "a" * 100):
+        peer.send(bytes([byte]))
+        net.advance(1)
+        if peer.got:
+            break
+    assert net.clock.seconds == 1010
+    assert peer.statuses == [408]
+    assert peer.sock.half_closed
+
+
+def test_a_second_head_has_its_own_deadline(serve: Serve) -> None:
+    net = serve()
+    peer = net.connect()
+    peer.send(GET[:9])
+    net.advance(9)
+    peer.send(GET[9:] + GET[:9])
+    net.advance(9)
+    assert peer.statuses == [200]
+    peer.send(GET[9:])
+    assert peer.statuses == [200, 200]
+
+
+def test_a_body_below_the_rate_gets_408(serve: Serve) -> None:
+    net = serve(echo)
+    peer = net.connect()
+    peer.send(post(bytes(100_000))[:-100_000])
+    start = net.clock.seconds
+    while not peer.got:
+        peer.send(bytes(100))
+        net.advance(1)
+    assert peer.statuses == [408]
+    assert net.clock.seconds - start == 12
+    assert peer.connection.requests == 0
+
+
+def test_a_body_above_the_rate_may_take_its_time(serve: Serve) -> None:
+    net = serve(echo)
+    peer = net.connect()
+    peer.send(post(bytes(102_400))[:-102_400])
+    for _ in range(50):
+        net.advance(1)
+        peer.send(bytes(2048))
+    assert peer.statuses == [200]
+
+
+def test_a_peer_that_takes_nothing_for_so_long_is_reset(serve: Serve) -> None:
+    net = serve(always(Response(bytes(1_000_000))))
+    peer = net.connect(room=1000)
+    peer.send(GET)
+    for _ in range(3):
+        net.advance(29)
+        peer.take(1)
+    assert peer.state() is State.WRITING
+    net.advance(29.9)
+    assert peer.state() is State.WRITING
+    net.advance(0.2)
+    assert peer.state() is State.CLOSED
+    assert peer.sock.aborted
+
+
+def test_a_stream_may_last_for_as_long_as_the_peer_takes_it(serve: Serve) -> None:
+    def slow() -> Iterator[bytes]:
+        for _ in range(1000):
+            net.clock.advance(0.25)
+            yield b"x"
+
+    net = serve(always(Response(slow())))
+    peer = net.connect()
+    peer.send(GET)
+    assert peer.answers()[0].body == b"x" * 1000
+    assert peer.state() is State.IDLE
+
+
+def test_a_file_may_last_for_as_long_as_the_peer_takes_it(serve: Serve, tmp_path: Path) -> None:
+    net = serve(always(Response(make_file(tmp_path, bytes(500_000)))))
+    peer = net.connect(room=0)
+    peer.send(GET)
+    for _ in range(60):
+        net.advance(20)
+        peer.take(10_000)
+    assert len(peer.answers()[0].body) == 500_000
+
+
+def test_lingering_ends_by_deadline_when_the_peer_does_not_close(serve: Serve) -> None:
+    net = serve()
+    peer = net.connect()
+    peer.send(LAST_GET)
+    for _ in range(3):
+        assert peer.state() is State.LINGERING
+        net.advance(0.9)
+        peer.send(b"more")
+    assert peer.state() is State.CLOSED
+    assert not peer.sock.aborted
+
+
+def test_an_application_that_takes_too_long_gets_503_said_for_it(serve: Serve) -> None:
+    application = Later()
+    net = serve(application, timeouts=Timeouts(handler=5))
+    peer = net.connect()
+    peer.send(GET + GET)
+    net.advance(5.1)
+    assert peer.statuses == [503]
+    assert peer.answers()[0].headers["connection"] == "close"
+    assert application.requests[0].disconnected
+    assert application.futures[0].cancelled()
+    assert len(application.requests) == 1
+
+
+def test_an_application_may_take_for_ever_unless_told_otherwise(serve: Serve) -> None:
+    application = Later()
+    net = serve(application)
+    peer = net.connect()
+    peer.send(GET)
+    net.advance(10_000_000)
+    application.answer()
+    net.settle()
+    assert peer.statuses == [200]
+
+
+# Pipelining
+
+def test_pipelined_answers_come_in_order_and_in_one_send(serve: Serve) -> None:
+    peer = serve(echo).connect()
+    peer.send(b"".join(get(f"/{number}") for number in range(10)))
+    assert [answer.body for answer in peer.answers()] == [b"GET /%d " % number for number in range(10)]
+    assert len(peer.sock.sends) == 1
+
+
+def test_a_slow_first_answer_keeps_the_order(serve: Serve) -> None:
+    later = Later()
+    net = serve(lambda request: later(request) if request.target == "/slow" else Response(request.target))
+    peer = net.connect()
+    peer.send(get("/slow") + post(b"body", target="/second"), get("/third"))
+    assert not peer.got
+    later.answer(text="slow")
+    net.settle()
+    assert [answer.body for answer in peer.answers()] == [b"slow", b"/second", b"/third"]
+
+
+def test_what_was_answered_goes_out_while_the_next_answer_is_slow(serve: Serve) -> None:
+    later = Later()
+    net = serve(lambda request: later(request) if request.target == "/slow" else Response(request.target))
+    peer = net.connect()
+    peer.send(get("/first") + get("/slow"))
+    assert [answer.body for answer in peer.answers()] == [b"/first"]
+    later.answer()
+    net.settle()
+    assert len(peer.answers()) == 2
+
+
+def test_thousands_of_pipelined_requests_need_no_recursion_and_let_others_have_a_turn(serve: Serve) -> None:
+    net = serve()
+    greedy, modest = net.connect(), net.connect()
+    greedy.sock.inbox.append(GET * 2000)
+    modest.sock.inbox.append(GET)
+    net.turn()
+    assert len(modest.answers()) == 1
+    assert len(greedy.answers()) < 200
+    net.settle()
+    assert greedy.statuses == [200] * 2000
+
+
+def test_thousands_of_answers_that_come_later_need_no_recursion(serve: Serve) -> None:
+    def application(request: Request) -> Future[Response]:
+        future: Future[Response] = Future()
+        future.set_result(Response("done"))
+        return future
+
+    peer = serve(application).connect()
+    peer.send(GET * 2000)
+    assert peer.statuses == [200] * 2000
+
+
+def test_what_is_read_while_a_request_is_handled_is_bounded(serve: Serve) -> None:
+    later = Later()
+    net = serve(later)
+    peer = net.connect()
+    peer.send(GET, *[GET * 1000] * 100)
+    assert peer.connection.received <= connection_module.READ_AHEAD + READ_SIZE
+    assert peer.sock.inbox
+    later.answer()
+    net.settle()
+    assert len(later.requests) == 2
+
+
+def test_a_peer_that_does_not_read_its_answers_is_not_read_from(serve: Serve) -> None:
+    net = serve(always(Response(bytes(10_000))))
+    peer = net.connect(room=0)
+    peer.send(*[GET * 50] * 20)
+    assert peer.state() is State.WRITING
+    assert peer.transport.queued <= HIGH_WATER + 20_000
+    assert len(peer.sock.inbox) >= 18
+    while peer.sock.inbox or peer.transport.queued:
+        peer.take(15_000)
+        assert peer.transport.queued <= HIGH_WATER + 20_000
+    assert peer.statuses == [200] * 1000
+
+
+def test_a_full_pipeline_that_ends_in_a_body_goes_on_when_there_is_room(serve: Serve) -> None:
+    for number in range(connection_module.PIPELINE_BUDGET - 2, connection_module.PIPELINE_BUDGET + 2):
+        peer = serve(echo).connect(room=0)
+        peer.send(get("/") * number + post(b"body"))
+        peer.take()
+        assert len(peer.answers()) == number + 1
+
+
+def test_an_error_in_a_pipeline_comes_behind_the_answers_and_ends_it(serve: Serve) -> None:
+    peer = serve(echo).connect()
+    peer.send(get("/1") + get("/2") + GARBAGE + get("/3"), get("/4"))
+    assert peer.statuses == [200, 200, 400]
+    assert peer.connection.requests == 2
+
+
+# Ends
+
+@pytest.mark.parametrize("pieces", [(GET,), (GET[:7], GET[7:]), (post(b"body"),), (GET * 3,)])
+def test_a_client_that_half_closes_after_its_request_is_answered(serve: Serve, pieces: tuple[bytes, ...]) -> None:
+    net = serve()
+    peer = net.connect()
+    peer.sock.inbox.extend(pieces)
+    peer.end()
+    assert set(peer.statuses) == {200}
+    assert peer.state() is State.CLOSED
+    assert not peer.sock.aborted
+
+
+def test_a_client_that_half_closes_while_its_request_is_handled_is_answered(serve: Serve) -> None:
+    later = Later()
+    net = serve(later)
+    peer = net.connect()
+    peer.send(GET + GET)
+    peer.end()
+    later.answer()
+    net.settle()
+    assert not later.requests[0].disconnected
+    later.answer()
+    net.settle()
+    assert peer.statuses == [200, 200]
+    assert peer.state() is State.CLOSED
+
+
+def test_a_client_that_half_closes_and_reads_slowly_gets_everything(serve: Serve) -> None:
+    peer = serve(always(Response(bytes(300_000)))).connect(room=10)
+    peer.send(GET + GET)
+    peer.end()
+    while peer.state() is not State.CLOSED:
+        peer.take(50_000)
+    assert [len(answer.body) for answer in peer.answers()] == [300_000, 300_000]
+
+
+def test_a_client_that_closes_between_requests_is_closed_in_silence(serve: Serve) -> None:
+    net = serve()
+    fresh, used = net.connect(), net.connect()
+    used.send(GET)
+    answered = used.got
+    fresh.end()
+    used.end()
+    assert (fresh.state(), fresh.got) == (State.CLOSED, b"")
+    assert (used.state(), used.got) == (State.CLOSED, answered)
+
+
+@pytest.mark.parametrize("part", [GET[:1], GET[:-1], post(b"body")[:-1], post(b"body")[:-4]])
+def test_a_client_that_closes_within_a_request_gets_400(serve: Serve, part: bytes) -> None:
+    peer = serve().connect()
+    peer.send(part)
+    peer.end()
+    assert peer.statuses == [400]
+    assert peer.state() is State.CLOSED
+    assert peer.connection.requests == 0
+
+
+def test_the_server_is_told_once_of_every_end(serve: Serve) -> None:
+    ended: list[Connection] = []
+    net = serve(on_closed=ended.append)
+    peer = net.connect()
+    assert net.service.connections == {peer.connection}
+    peer.reset()
+    peer.connection.close()
+    assert ended == [peer.connection]
+    assert not net.service.connections
+
+
+# Refusals
+
+@pytest.mark.parametrize(("request_bytes", "status"), [
+    (GARBAGE, 400),
+    (b"GET / HTTP/1.1\n\n", 400),
+    (b"GET / HTTP/1.1\r\n\r\n", 400),
+    (get("/", "Host: b"), 400),
+    (get("/", "Content-Length: 1", "Transfer-Encoding: chunked"), 400),
+    (get("/", "Transfer-Encoding: chunked") + b"zz\r\n", 400),
+    (get("/", "Transfer-Encoding: gzip, chunked"), 501),
+    (get("/", "Transfer-Encoding: gzip"), 400),
+    (get("/" + "a" * 9000), 414),
+    (get("/", "X: " + "a" * 40_000), 431),
+    (get("/", *["X: a"] * 200), 431),
+    (get("/", "Content-Length: 99999999999"), 413),
+    (get("/", "Expect: miracles"), 417),
+    (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
+])
+def test_what_cannot_be_read_is_refused_and_nothing_more_is_parsed(serve: Serve, request_bytes: bytes,
+                                                                   status: int) -> None:
+    peer = serve().connect()
+    peer.send(request_bytes + GET, GET)
+    answer, = peer.answers()
+    assert answer.status == status
+    assert answer.headers["connection"] == "close"
+    assert int(answer.headers["content-length"]) == len(answer.body) > 0
+    assert peer.connection.requests == 0
+    assert peer.state() is State.LINGERING
+
+
+def test_a_refusal_repeats_nothing_that_the_peer_sent(serve: Serve) -> None:
+    peer = serve().connect()
+    peer.send(get("/<script>secret", "secret : secret"))
+    assert peer.statuses == [400]
+    assert b"secret" not in peer.got
+
+
+def test_an_early_refusal_arrives_while_the_body_is_still_coming(serve: Serve) -> None:
+    peer = serve(limits=Limits(body=1000)).connect()
+    peer.send(post(bytes(2000))[:-2000])
+    assert peer.statuses == [413]
+    assert peer.sock.half_closed
+    for _ in range(100):
+        peer.send(bytes(50_000))
+    assert peer.state() is State.LINGERING
+    peer.end()
+    assert peer.state() is State.CLOSED
+    assert not peer.sock.aborted
+
+
+def test_a_refusal_that_the_peer_is_slow_to_take_is_kept_for_it(serve: Serve) -> None:
+    peer = serve().connect(room=10)
+    peer.send(GARBAGE)
+    assert peer.state() is State.WRITING
+    peer.take()
+    assert peer.statuses == [400]
+    assert peer.state() is State.LINGERING
+
+
+def test_what_is_discarded_is_bounded(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_module, "LINGER_BYTES", 100_000)
+    peer = serve().connect()
+    peer.send(GARBAGE)
+    peer.send(bytes(60_000))
+    assert peer.state() is State.LINGERING
+    peer.send(bytes(60_000))
+    assert peer.state() is State.CLOSED
+
+
+def test_plain_http_where_tls_was_expected_is_told_so(serve: Serve) -> None:
+    peer = serve().connect(secure=True)
+    peer.transport.find_plaintext()
+    answer, = peer.answers()
+    assert answer.status == 400
+    assert b"HTTPS" in answer.body
+    assert peer.state() is State.LINGERING
+    peer.send(GET)
+    assert len(peer.answers()) == 1
+
+
+# Expect: 100-continue
+
+EXPECTING = post(b"body", "Expect: 100-continue")
+
+
+def test_a_body_is_invited_when_it_is_wanted(serve: Serve) -> None:
+    peer = serve(echo).connect()
+    peer.send(EXPECTING[:-4])
+    assert peer.got == CONTINUE
+    peer.send(b"bo", b"dy")
+    assert peer.got.count(b"100 Continue") == 1
+    assert peer.answers()[0].body == b"POST / body"
+
+
+def test_a_body_over_the_limit_is_not_invited(serve: Serve) -> None:
+    peer = serve(limits=Limits(body=3)).connect()
+    peer.send(EXPECTING[:-4])
+    assert b"100 Continue" not in peer.got
+    assert peer.statuses == [413]
+
+
+def test_a_body_that_has_come_already_is_not_invited(serve: Serve) -> None:
+    peer = serve(echo).connect()
+    peer.send(EXPECTING)
+    assert b"100 Continue" not in peer.got
+    assert peer.statuses == [200]
+
+
+def test_a_request_without_a_body_invites_none(serve: Serve) -> None:
+    peer = serve().connect()
+    peer.send(post(b"", "Expect: 100-continue"))
+    assert b"100 Continue" not in peer.got
+    assert peer.statuses == [200]
+
+
+def test_an_invitation_goes_out_behind_the_answers_before_it(serve: Serve) -> None:
+    peer = serve().connect(room=0)
+    peer.send(GET + EXPECTING[:-4])
+    peer.take()
+    assert peer.got.endswith(CONTINUE)
+    assert peer.got.startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize(("verdict", "status"), [
+    (lambda request: Response("no", 403), 403),
+    (lambda request: HTTPError(401).response(), 401),
+    (lambda request: Response(iter([b"not ", b"today"]), 409), 409),
+    (raising(HTTPError(404)), 404),
+    (raising(ValueError("broken")), 500),
+    (lambda request: "nonsense", 500),
+])
+def test_an_application_may_refuse_a_body_before_it_is_sent(serve: Serve, verdict: Any, status: int) -> None:
+    application = Guarded(verdict)
+    peer = serve(application).connect()
+    peer.send(EXPECTING[:-4])
+    answer, = peer.answers()
+    assert (answer.status, answer.headers["connection"]) == (status, "close")
+    assert b"100 Continue" not in peer.got
+    peer.send(b"body", GET)
+    assert application.calls == 0
+    assert len(peer.answers()) == 1
+
+
+def test_an_application_that_does_not_mind_has_the_body_invited(serve: Serve) -> None:
+    seen: list[tuple[str, bytes]] = []
+
+    def verdict(request: Request) -> None:
+        seen.append((request.target, request.body))
+
+    peer = serve(Guarded(verdict)).connect()
+    peer.send(EXPECTING[:-4])
+    assert peer.got == CONTINUE
+    peer.send(b"body")
+    assert peer.answers()[0].body == b"body"
+    assert seen == [("/", b"")]
+
+
+# Bodies that come in pieces
+
+def test_an_iterator_is_sent_in_chunks_and_closed(serve: Serve) -> None:
+    body = Pieces([b"one", b"", b"two"])
+    peer = serve(always(Response(body))).connect()
+    peer.send(GET)
+    answer, = peer.answers()
+    assert answer.body == b"onetwo"
+    assert answer.headers["transfer-encoding"] == "chunked"
+    assert peer.state() is State.IDLE
+    assert body.closed
+
+
+def test_an_iterator_with_a_length_is_sent_as_it_is(serve: Serve) -> None:
+    peer = serve(lambda request: Response(iter([b"one", b"", b"two"]), headers={"Content-Length": "6"})).connect()
+    peer.send(GET + GET)
+    assert peer.got.endswith(b"\r\n\r\nonetwo")
+    assert [answer.body for answer in peer.answers()] == [b"onetwo", b"onetwo"]
+
+
+def test_an_iterator_for_http_1_0_ends_with_the_connection(serve: Serve) -> None:
+    peer = serve(lambda request: Response(iter([b"one", b"two"]))).connect()
+    peer.send(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+    answer, = peer.answers()
+    assert answer.body == b"onetwo"
+    assert "transfer-encoding" not in answer.headers
+    assert peer.state() is State.LINGERING
+
+
+@pytest.mark.parametrize("length", [{}, {"Content-Length": "3"}])
+def test_head_closes_an_iterator_without_asking_it(serve: Serve, length: dict[str, str]) -> None:
+    body = Pieces([b"one"])
+    peer = serve(always(Response(body, headers=length))).connect()
+    peer.send(GET.replace(b"GET", b"HEAD"))
+    assert peer.answers("HEAD")[0].body == b""
+    assert (body.asked, body.closed) == (0, 1)
+    assert peer.state() is State.IDLE
+
+
+def test_a_slow_reader_stops_the_producer(serve: Serve) -> None:
+    body = Pieces([bytes(10_000)] * 1000)
+    peer = serve(always(Response(body))).connect(room=0)
+    peer.send(GET)
+    assert body.asked <= HIGH_WATER // 10_000 + 1
+    taken = 0
+    while peer.state() is State.WRITING:
+        peer.take(25_000)
+        taken += 25_000
+        assert body.asked * 10_000 <= taken + HIGH_WATER + 20_000
+    assert len(peer.answers()[0].body) == 10_000_000
+
+
+def test_a_producer_lets_others_have_a_turn(serve: Serve) -> None:
+    net = serve(lambda request: Response(iter([b"x"] * 1000)) if request.target == "/long" else Response())
+    long, short = net.connect(), net.connect()
+    long.sock.inbox.append(get("/long"))
+    short.sock.inbox.append(get("/short"))
+    net.turn()
+    assert short.statuses == [200]
+    assert long.state() is State.WRITING
+    net.settle()
+    assert len(long.answers()[0].body) == 1000
+
+
+@pytest.mark.parametrize("room", [0, 1000, PLENTY])
+def test_an_iterator_is_closed_when_the_peer_goes(serve: Serve, room: int) -> None:
+    body = Pieces([bytes(1000)] * 1_000_000)
+    net = serve(always(Response(body)))
+    peer = net.connect(room)
+    peer.sock.inbox.append(GET)
+    net.turn()
+    assert (body.asked > 0, body.closed) == (True, 0)
+    peer.reset()
+    assert peer.state() is State.CLOSED
+    assert body.closed == 1
+
+
+def test_a_generator_runs_its_finally_when_the_peer_goes(serve: Serve) -> None:
+    ended: list[str] = []
+
+    def produce() -> Iterator[bytes]:
+        try:
+            while True:
+                yield bytes(1000)
+        finally:
+            ended.append("yes")
+
+    peer = serve(always(Response(produce()))).connect(room=10)
+    peer.send(GET)
+    peer.reset()
+    assert ended == ["yes"]
+
+
+@pytest.mark.parametrize(("pieces", "length", "error"), [
+    ([b"one"], None, ValueError("midway")),
+    ([b"one"], None, HTTPError(404)),
+    ([b"one", "text"], None, None),
+    ([b"one", 5], None, None),
+    ([b"one", None], "6", None),
+    ([b"one", b"four"], "6", None),
+    ([b"one"], "6", None),
+])
+def test_a_body_that_fails_midway_is_broken_off(serve: Serve, caplog: pytest.LogCaptureFixture, pieces: list[Any],
+                                                length: str | None, error: Exception | None) -> None:
+    body = Pieces(pieces, error)
+    peer = serve(always(Response(body, headers={"Content-Length": length} if length else {}))).connect()
+    with caplog.at_level(logging.CRITICAL, "evloop_http.server"):
+        peer.send(GET + GET)
+    assert peer.state() is State.CLOSED
+    assert peer.sock.aborted
+    assert body.closed
+    assert not peer.got.endswith(b"0\r\n\r\n")
+    assert peer.connection.requests == 1
+
+
+def test_a_body_that_fails_is_logged_with_its_request(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    peer = serve(always(Response(Pieces([b"one"], ValueError("midway"))))).connect()
+    peer.send(get("/report"))
+    record, = caplog.records
+    assert (record.name, record.levelname) == ("evloop_http.server", "ERROR")
+    assert "/report" in record.getMessage()
+    assert record.exc_info is not None
+    assert str(record.exc_info[1]) == "midway"
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+def test_a_body_that_fails_to_close_harms_nobody(serve: Serve, caplog: pytest.LogCaptureFixture, leaves: bool) -> None:
+    body = Pieces([bytes(1000)] * 100, close_error=ValueError("cannot close"))
+    net = serve(always(Response(body)))
+    peer = net.connect(room=10)
+    peer.send(GET)
+    if leaves:
+        peer.reset()
+        assert peer.state() is State.CLOSED
+        assert not net.service.connections
+    else:
+        peer.take()
+        assert peer.state() is State.IDLE
+    assert body.closed == 1
+    assert "ValueError: cannot close" in caplog.text
+
+
+# Files
+
+def make_file(folder: Path, content: bytes, offset: int = 0, length: int | None = None) -> FileBody:
+    path = folder / "file"
+    path.write_bytes(content)
+    return FileBody(path.open("rb"), offset, len(content) - offset if length is None else length)
+
+
+@pytest.mark.parametrize(("offset", "length"), [(0, 300_000), (100_000, 50), (7, 0)])
+def test_a_file_is_sent_and_closed(serve: Serve, tmp_path: Path, offset: int, length: int) -> None:
+    content = bytes(range(256)) * 1200
+    body = make_file(tmp_path, content, offset, length)
+    peer = serve(always(Response(body))).connect()
+    peer.send(GET)
+    answer, = peer.answers()
+    assert answer.body == content[offset:offset + length]
+    assert answer.headers["content-length"] == str(length)
+    assert body.file.closed
+    assert peer.state() is State.IDLE
+
+
+def test_a_file_is_closed_when_the_peer_goes(serve: Serve, tmp_path: Path) -> None:
+    body = make_file(tmp_path, bytes(100_000))
+    peer = serve(always(Response(body))).connect(room=1000)
+    peer.send(GET)
+    assert not body.file.closed
+    peer.reset()
+    assert body.file.closed
+
+
+def test_head_closes_a_file_without_sending_it(serve: Serve, tmp_path: Path) -> None:
+    body = make_file(tmp_path, b"content")
+    peer = serve(always(Response(body))).connect()
+    peer.send(GET.replace(b"GET", b"HEAD"))
+    assert peer.answers("HEAD")[0].headers["content-length"] == "7"
+    assert peer.got.endswith(b"\r\n\r\n")
+    assert body.file.closed
+
+
+def test_a_file_that_is_shorter_than_it_was_ends_the_connection(serve: Serve, tmp_path: Path) -> None:
+    body = make_file(tmp_path, b"short", length=100)
+    peer = serve(always(Response(body))).connect()
+    peer.send(GET + GET)
+    assert peer.state() is State.CLOSED
+    assert peer.got.endswith(b"\r\n\r\nshort")
+    assert body.file.closed
+
+
+def test_a_file_that_is_closed_already_ends_the_connection(serve: Serve, tmp_path: Path) -> None:
+    body = make_file(tmp_path, b"content")
+    body.file.close()
+    peer = serve(always(Response(body))).connect()
+    peer.send(GET)
+    assert peer.state() is State.CLOSED
+    assert not peer.got.endswith(b"content")
+
+
+# Answers that come later
+
+def test_a_future_is_answered_when_it_is_done_in_another_thread(serve: Serve) -> None:
+    later = Later()
+    net = serve(later)
+    peer = net.connect()
+    peer.send(GET)
+    assert (peer.state(), peer.got) == (State.HANDLING, b"")
+    thread = threading.Thread(target=later.answer)
+    thread.start()
+    thread.join()
+    net.settle()
+    assert peer.answers()[0].body == b"late"
+    assert peer.state() is State.IDLE
+    assert not later.requests[0].disconnected
+
+
+def test_a_future_may_bring_an_iterator(serve: Serve) -> None:
+    later = Later()
+    net = serve(later)
+    peer = net.connect()
+    peer.send(GET + GET)
+    later.futures[0].set_result(Response(iter([b"one", b"two"])))
+    net.settle()
+    assert peer.answers()[0].body == b"onetwo"
+    assert len(later.requests) == 2
+
+
+@pytest.mark.parametrize(("finish", "status"), [
+    (lambda future: future.cancel(), 503),
+    (lambda future: future.set_exception(ValueError("broken")), 500),
+    (lambda future: future.set_exception(KeyboardInterrupt()), 500),
+    (lambda future: future.set_exception(HTTPError(418)), 418),
+    (lambda future: future.set_result(None), 500),
+    (lambda future: future.set_result("text"), 500),
+])
+@pytest.mark.parametrize("when", ["at once", "later"])
+def test_a_future_that_brings_no_response_is_answered_with_an_error(
+        serve: Serve, finish: Callable[[Future[Response]], object], status: int, when: str) -> None:
+    later = Later()
+
+    def application(request: Request) -> Future[Response]:
+        future = later(request)
+        if when == "at once":
+            finish(future)
+        return future
+
+    net = serve(application)
+    peer = net.connect()
+    peer.send(GET)
+    if when == "later":
+        finish(later.futures[0])
+        net.settle()
+    assert peer.statuses == [status]
+    assert peer.state() is State.IDLE
+
+
+def test_a_request_is_told_when_the_peer_goes(serve: Serve) -> None:
+    later = Later()
+    net = serve(later)
+    peer = net.connect()
+    peer.send(GET)
+    request, future = later.requests[0], later.futures[0]
+    assert (request.disconnected, future.cancelled()) == (False, False)
+    peer.reset()
+    assert peer.state() is State.CLOSED
+    assert (request.disconnected, future.cancelled()) == (True, True)
+
+
+def test_an_answer_for_a_peer_that_has_gone_is_closed(serve: Serve) -> None:
+    later = Later()
+    net = serve(later)
+    peer = net.connect()
+    peer.send(GET)
+    later.futures[0].set_running_or_notify_cancel()
+    peer.reset()
+    body = Pieces([b"late"])
+    later.futures[0].set_result(Response(body))
+    net.settle()
+    assert not body.asked
+    assert body.closed == 1
+    assert peer.got == b""
+
+
+# What an application does wrong
+
+@pytest.mark.parametrize("nonsense", [None, "text", 42, (200, "x"), {"a": 1}, HTTPError(404), Response])
+def test_an_application_that_returns_nonsense_is_answered_for(serve: Serve, nonsense: object) -> None:
+    peer = serve(always(nonsense)).connect()
+    peer.send(GET + GET)
+    assert peer.statuses == [500, 500]
+    assert peer.state() is State.IDLE
+
+
+@pytest.mark.parametrize("response", [
+    Response("text", status=99),
+    Response("text", status=101),
+    Response("text", status=600),
+    Response("text", status=cast(int, "200")),
+    Response("text", status=cast(int, None)),
+    Response("text", headers={"Content-Length": "5"}),
+    Response("text", headers={"Content-Length": "many"}),
+    Response("text", headers={"Transfer-Encoding": "chunked"}),
+    Response(iter([b"text"]), status=99),
+    Response(iter([b"text"]), headers={"Content-Length": "-1"}),
+    Response(iter([b"text"]), headers={"Transfer-Encoding": "chunked"}),
+], ids=repr)
+def test_a_response_that_cannot_be_sent_becomes_a_500(serve: Serve, response: Response) -> None:
+    peer = serve(lambda request: response if request.target == "/bad" else Response()).connect()
+    peer.send(get("/bad") + GET)
+    assert peer.statuses == [500, 200]
+    assert b"text" not in peer.got.partition(b"\r\n\r\n")[2]
+
+
+def test_a_body_in_pieces_that_cannot_be_sent_is_closed(serve: Serve) -> None:
+    body = Pieces([b"text"])
+    peer = serve(always(Response(body, status=99))).connect()
+    peer.send(GET)
+    assert peer.statuses == [500]
+    assert (body.asked, body.closed) == (0, 1)
+
+
+def test_an_exception_becomes_a_500_and_is_logged_with_the_request_line(serve: Serve,
+                                                                       caplog: pytest.LogCaptureFixture) -> None:
+    peer = serve(raising(ValueError("secret"))).connect()
+    peer.send(get("/a%0A?b") + GET)
+    assert peer.statuses == [500, 500]
+    assert b"secret" not in peer.got
+    record = caplog.records[0]
+    assert (record.name, record.levelname) == ("evloop_http.server", "ERROR")
+    assert "GET /a%0A?b" in record.getMessage()
+    assert record.exc_info is not None
+    assert str(record.exc_info[1]) == "secret"
+
+
+def test_an_http_error_is_an_answer_and_not_logged(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    peer = serve(raising(HTTPError(418, "short and stout", {"X-Pot": "tea"}))).connect()
+    peer.send(GET)
+    answer, = peer.answers()
+    assert (answer.status, answer.headers["x-pot"]) == (418, "tea")
+    assert b"short and stout" in answer.body
+    assert peer.state() is State.IDLE
+    assert not caplog.records
+
+
+def test_an_http_error_with_a_header_that_none_may_be_becomes_a_500(serve: Serve) -> None:
+    def application(request: Request) -> Response:
+        raise HTTPError(400, headers={"X": "a\r\nb"})
+
+    peer = serve(application).connect()
+    peer.send(GET)
+    assert peer.statuses == [500]
+
+
+# Stopping
+
+def test_the_last_answers_of_a_server_that_drains_say_so(serve: Serve) -> None:
+    later = Later()
+    net = serve(later)
+    handling, reading = net.connect(), net.connect()
+    handling.send(GET + GET)
+    reading.send(post(b"body")[:-2])
+    net.service.draining = True
+    for peer in net.peers:
+        peer.connection.drain()
+    reading.send(b"dy")
+    for future in later.futures:
+        future.set_result(Response("last"))
+    net.settle()
+    for peer in (handling, reading):
+        answer, = peer.answers()
+        assert (answer.headers["connection"], answer.body) == ("close", b"last")
+        assert peer.state() is State.LINGERING
+
+
+def test_draining_leaves_an_idle_connection_a_moment(serve: Serve) -> None:
+    net = serve()
+    idle, quick = net.connect(), net.connect()
+    net.service.draining = True
+    net.service.seconds[State.IDLE] = 0.1
+    for peer in net.peers:
+        peer.connection.drain()
+    quick.send(GET)
+    net.advance(0.11)
+    assert (idle.state(), idle.got) == (State.CLOSED, b"")
+    assert quick.statuses == [200]
+
+
+# The access log
+
+def test_every_answer_is_logged(serve: Serve) -> None:
+    log = ListLog()
+    peer = serve(lambda request: Response("hello", 201), log=log).connect()
+    peer.send(GET + GET.replace(b"GET", b"HEAD"), GARBAGE)
+    assert [entry[2:] for entry in log.entries[:2]] == [(201, 5, 0.0), (201, 0, 0.0)]
+    assert [entry.head.method if entry.head else None for entry in log.entries] == ["GET", "HEAD", None]
+    assert log.entries[2].status == 400
+    assert {entry.client for entry in log.entries} == {"192.0.2.1"}
+
+
+def test_an_answer_in_pieces_is_logged_when_it_is_out(serve: Serve, tmp_path: Path) -> None:
+    log = ListLog()
+    file = make_file(tmp_path, b"content")
+    net = serve(lambda request: Response(file if request.target == "/file" else iter([bytes(1000)] * 100)), log=log)
+    peer = net.connect(room=0)
+    peer.send(get("/") + get("/file"))
+    assert not log.entries
+    net.advance(5)
+    peer.take()
+    assert [entry[2:] for entry in log.entries] == [(200, 100_000, 5.0), (200, 7, 0.0)]
+
+
+def test_the_time_of_a_late_answer_is_the_application_s(serve: Serve) -> None:
+    log = ListLog()
+    later = Later()
+    net = serve(later, log=log)
+    net.connect().send(GET)
+    net.advance(7)
+    later.answer()
+    net.settle()
+    assert [entry.seconds for entry in log.entries] == [7.0]
