@@ -60,7 +60,9 @@ class Listener:
         sock.setblocking(False)
         self.sock = sock
         self.context = context
-        self.path = path
+        #: (host, port), or the path of a Unix socket; known after closing too
+        self.address: tuple[str, int] | str = path or sock.getsockname()[:2]
+        self._path = path
         self._server = server
         self._reactor = server.reactor
         self._budget = HandshakeBudget(server.reactor)
@@ -124,17 +126,17 @@ class Listener:
         self.pause()
         self._retry.cancel()
         self.sock.close()
-        if self.path is not None:
+        if self._path is not None:
             with contextlib.suppress(OSError):
-                os.unlink(self.path)
+                os.unlink(self._path)
 
     @property
     def url(self) -> str:
         """What to type into a browser."""
         scheme = "http" if self.context is None else "https"
-        if self.path is not None:
-            return f"{scheme}+unix://{self.path}"
-        host, port = self.sock.getsockname()[:2]
+        if isinstance(self.address, str):
+            return f"{scheme}+unix://{self.address}"
+        host, port = self.address
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
@@ -217,7 +219,7 @@ class Server:
     @property
     def addresses(self) -> list[tuple[str, int] | str]:
         """Where the server listens: (host, port), or the path of a Unix socket."""
-        return [listener.path or listener.sock.getsockname()[:2] for listener in self._listeners]
+        return [listener.address for listener in self._listeners]
 
     @property
     def urls(self) -> list[str]:
@@ -350,6 +352,8 @@ class Server:
 
     def _begin_stop(self, grace: float) -> None:
         service = self._service
+        if self._stopped.is_set():
+            return
         if not service.draining:
             for listener in self._listeners:
                 listener.close()

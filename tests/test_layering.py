@@ -36,7 +36,7 @@ def names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-ALL = names("__init__ __main__ messages http1 net app connection server cli demo")
+ALL = names("__init__ __main__ messages http1 net app connection server access cli demo")
 
 RULES = {
     "messages": Rule(names(""), names("socket ssl selectors threading")),

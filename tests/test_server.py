@@ -748,6 +748,13 @@ def test_a_server_without_connections_stops_at_once_and_may_be_stopped_again() -
         settle(server)
 
 
+def test_a_closed_server_still_has_a_repr() -> None:
+    server = Server(hello)
+    server.listen()
+    server.close()
+    assert repr(server).startswith("<Server ")
+
+
 def test_run_needs_the_main_thread() -> None:
     caught: list[Exception] = []
     server = Server(hello)

@@ -41,12 +41,7 @@ class Request(messages.Request):
             HTTPError: 415 for an unknown charset, 400 where the body does not fit it.
         """
         charset = forms.parameter(self.headers.get("content-type", ""), "charset") or "utf-8"
-        try:
-            return self.body.decode(charset)
-        except LookupError:
-            raise HTTPError(415, "The charset of the body is unknown.") from None
-        except UnicodeDecodeError:
-            raise HTTPError(400, "The body does not fit its charset.") from None
+        return forms.decode(self.body, charset)
 
     def json(self) -> Any:
         """What the JSON in the body says.

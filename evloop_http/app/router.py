@@ -170,7 +170,7 @@ class Router:
         if path == "*":  # OPTIONS asks about the server as a whole (RFC 9110 §9.3.7)
             return Route(lambda request: Response(status=204))
         if method not in self._methods:
-            return _UNKNOWN_METHOD
+            return _unknown_method()
         return _refusal(HTTPError(404, "There is nothing at this address."))
 
     def _other_method(self, methods: Methods, method: str) -> Route:
@@ -181,7 +181,7 @@ class Router:
         if method == "OPTIONS":
             return Route(lambda request: Response(status=204, headers=allow))
         if method not in self._methods:
-            return _UNKNOWN_METHOD
+            return _unknown_method()
         return _refusal(HTTPError(405, "This address does not take the method.", allow))
 
 
@@ -191,4 +191,5 @@ def _refusal(error: HTTPError) -> Route:
     return Route(refuse, is_refusal=True)
 
 
-_UNKNOWN_METHOD = _refusal(HTTPError(501, "This server does not know the method."))
+def _unknown_method() -> Route:
+    return _refusal(HTTPError(501, "This server does not know the method."))

@@ -19,6 +19,7 @@ import mimetypes
 import os
 import re
 import stat
+from datetime import UTC
 from email.utils import formatdate, parsedate_to_datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -30,7 +31,8 @@ from ..messages import FileBody, HTTPError, Request, Response
 SMALL_FILE = 64 * 1024
 
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
-_FORBIDDEN = re.compile(r"[\\:\0]")
+# Separators and drives of other systems, NUL, and what stands in Python for bytes that are not UTF-8.
+_FORBIDDEN = re.compile("[\\\\:\0\ud800-\udfff]")
 
 
 class StaticFiles:
@@ -63,11 +65,12 @@ class StaticFiles:
             raise HTTPError(405, "Files can only be fetched.", {"Allow": "GET, HEAD"})
         path = self._resolve(request.path)
         if path.is_dir():
-            if not request.path.endswith("/"):
+            # Of the whole path: where a mount's own prefix was asked for, what is left of it is "/" all the same.
+            if not request.head.path.endswith("/"):
                 return _redirect_into(request)
             if not (path / self._index).is_file():
                 return self._list(request, path)
-            path = path / self._index
+            path = self._inside(path / self._index)
         return self._send(request, path)
 
     def _resolve(self, path: str) -> Path:
@@ -77,13 +80,20 @@ class StaticFiles:
             HTTPError: 404, whatever the reason; the peer need not know what is outside.
         """
         segments = [segment for segment in path.split("/") if segment]
-        if any(segment.startswith(".") or _FORBIDDEN.search(segment) for segment in segments):
+        if not all(map(_is_plain, segments)):
             raise HTTPError(404, "There is no such file.")
+        real = self._inside(self._root.joinpath(*segments))
+        if path.endswith("/") and not real.is_dir():
+            raise HTTPError(404, "There is no such file.")
+        return real
+
+    def _inside(self, path: Path) -> Path:
+        """`path` with all links followed, which may not have led out of the directory."""
         try:
-            real = self._root.joinpath(*segments).resolve(strict=True)
+            real = path.resolve(strict=True)
         except (OSError, RuntimeError, ValueError):  # not there; links in a circle; a name too long or not encodable
             raise HTTPError(404, "There is no such file.") from None
-        if not real.is_relative_to(self._root) or (path.endswith("/") and not real.is_dir()):
+        if not real.is_relative_to(self._root):
             raise HTTPError(404, "There is no such file.")
         return real
 
@@ -114,9 +124,11 @@ class StaticFiles:
     def _list(self, request: Request, path: Path) -> Response:
         if not self._listing:
             raise HTTPError(404, "There is no such file.")
-        entries = sorted((entry for entry in os.scandir(path) if not entry.name.startswith(".")),
-                         key=lambda entry: (not entry.is_dir(), entry.name.lower()))
-        names = [entry.name + "/" if entry.is_dir() else entry.name for entry in entries]
+        try:
+            entries = sorted((not entry.is_dir(), entry.name) for entry in path.iterdir() if _is_plain(entry.name))
+        except OSError:
+            raise HTTPError(404, "There is no such file.") from None
+        names = [name if is_file else f"{name}/" for is_file, name in entries]
         if path != self._root:
             names.insert(0, "../")
         items = "".join(f'<li><a href="{html.escape(quote(name))}">{html.escape(name)}</a></li>\n' for name in names)
@@ -134,6 +146,11 @@ _LISTING = """<!doctype html>
 {items}</ul>
 </html>
 """
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a file of this name is shown: not if it is hidden, could mean another place, or has bytes that are no text."""
+    return not name.startswith(".") and not _FORBIDDEN.search(name)
 
 
 def _open(path: Path) -> tuple[BinaryIO, os.stat_result]:
@@ -180,7 +197,7 @@ def _range(request: Request, etag: str, size: int) -> tuple[int, int] | None:
     """
     asked = _RANGE.fullmatch(request.headers.get("range", ""))
     condition = request.headers.get("if-range")
-    if asked is None or request.method != "GET" or (condition is not None and condition != etag):
+    if asked is None or not size or request.method != "GET" or (condition is not None and condition != etag):
         return None
     first, last = asked.groups()
     if not first and not last:
@@ -198,6 +215,8 @@ def _http_date(text: str | None) -> float | None:
     if text is None:
         return None
     try:
-        return parsedate_to_datetime(text).timestamp()
+        date = parsedate_to_datetime(text)
+        # One of the three forms of a date names no zone, for it is always GMT (RFC 9110 §5.6.7).
+        return (date if date.tzinfo is not None else date.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return None

@@ -100,8 +100,8 @@ class FileSpan:
     def _some(self, found: Found) -> Found:
         """What was found; nothing is an error, for the length has been announced."""
         if not found:
-            logger.error("%s has become shorter while it was sent; the connection is closed", self.file.name)
-            raise OSError("the file has become shorter")
+            logger.error("%s has shrunk while it was sent; the connection is closed", self.file.name)
+            raise OSError("the file has shrunk while it was sent")
         return found
 
 
