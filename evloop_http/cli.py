@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import errno
 import importlib
+import importlib.util
 import logging
 import os
 import socket
@@ -93,8 +94,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
                      help="a line on standard output for every answer, in common log format or JSON (default: none)")
     limits = parser.add_argument_group("limits")
     defaults = Limits(), Timeouts()
-    limits.add_argument("--worker-threads", "--workers-threads", type=positive, default=8, metavar="N",
-                        help="threads for handlers registered with threaded=True (default: %(default)s)")
+    limits.add_argument("--worker-threads", "--workers-threads", type=positive, metavar="N",
+                        help="threads for handlers registered with threaded=True (default: the application's own "
+                             "number, or 8)")
     limits.add_argument("--max-connections", type=positive, default=16_384, metavar="N",
                         help="open at a time; more wait (default: %(default)s)")
     limits.add_argument("--max-body", type=positive, default=defaults[0].body, metavar="BYTES",
@@ -134,11 +136,11 @@ Application = Callable[[Any], Any]
 
 def make_demo(options: argparse.Namespace, tls_port: int | None) -> Application:
     """The demo site."""
-    try:
-        from .demo.app import create_app
-        return create_app(tls_port)
-    except RuntimeError as error:
-        raise Mistake(f"{error} (or all that the demo needs: pip install 'evloop-http[demo]')") from None
+    for module in ("jinja2", "multipart", "ua_parser"):
+        if importlib.util.find_spec(module) is None:
+            raise Mistake(f"the demo needs {module} and more: pip install 'evloop-http[demo]'")
+    from .demo.app import create_app
+    return create_app(tls_port)
 
 
 def make_files(options: argparse.Namespace, tls_port: int | None) -> Application:
@@ -152,7 +154,7 @@ def make_files(options: argparse.Namespace, tls_port: int | None) -> Application
 def make_target(options: argparse.Namespace, tls_port: int | None) -> Application:
     """What MODULE:APP names."""
     module_name, colon, name = options.target.partition(":")
-    if not module_name or not colon or not name:
+    if not module_name or not colon or not name or module_name.startswith("."):
         raise Mistake(f"{options.target!r} is not MODULE:APP, such as shop.web:app")
     sys.path.insert(0, os.getcwd())
     try:
@@ -166,7 +168,10 @@ def make_target(options: argparse.Namespace, tls_port: int | None) -> Applicatio
         target = getattr(target, part, None)
     if not callable(target):
         raise Mistake(f"module {module_name} has no application {name!r}")
-    return target() if is_factory(target) else target  # type: ignore[no-any-return]
+    application: Any = target() if is_factory(target) else target
+    if not callable(application):
+        raise Mistake(f"{options.target} made {type(application).__name__}, which is no application")
+    return application  # type: ignore[no-any-return]
 
 
 def is_factory(target: Callable[..., Any]) -> bool:
@@ -185,28 +190,34 @@ def serve(options: argparse.Namespace) -> int:
     """Listen, say where, and serve until told to stop."""
     configure_logging(options)
     context = make_context(options)
-    # The sockets first: the demo wants to know the port that it got.
-    plain = None if options.unix else bind(options, options.port)
-    secure = None if context is None else bind(options, options.tls_port)
-    application = options.make(options, secure.getsockname()[1] if secure is not None else None)
-    if isinstance(application, App):
-        application.workers = Workers(options.worker_threads, 8 * options.worker_threads)
-    server = Server(
+    with contextlib.ExitStack() as opened:
+        # The sockets first: the demo wants to know the port that it got.
+        plain = None if options.unix else opened.enter_context(bind(options, options.port))
+        secure = None if context is None else opened.enter_context(bind(options, options.tls_port))
+        application = options.make(options, secure.getsockname()[1] if secure is not None else None)
+        if isinstance(application, App) and options.worker_threads:
+            application.workers = Workers(options.worker_threads, 8 * options.worker_threads)
+        server = opened.enter_context(contextlib.closing(make_server(options, application)))
+        if plain is not None:
+            server.listen(sock=plain)
+        else:
+            listen_at_path(server, options.unix)
+        if secure is not None:
+            server.listen(sock=secure, tls=context)
+        print_banner(server, options, sys.stdout)
+        server.run()
+    return 0
+
+
+def make_server(options: argparse.Namespace, application: Application) -> Server:
+    """A server of an application, as the options say."""
+    return Server(
         application,
         limits=Limits(body=options.max_body),
         timeouts=Timeouts(idle=options.idle_timeout),
         max_connections=options.max_connections,
         access_log=AccessLog(options.access_log) if options.access_log else None,
     )
-    if plain is not None:
-        server.listen(sock=plain)
-    else:
-        listen_at_path(server, options.unix)
-    if secure is not None:
-        server.listen(sock=secure, tls=context)
-    print_banner(server, options, sys.stdout)
-    server.run()
-    return 0
 
 
 def allow_descriptors() -> None:
@@ -233,17 +244,30 @@ def make_context(options: argparse.Namespace) -> ssl.SSLContext | None:
 
 
 def bind(options: argparse.Namespace, port: int) -> socket.socket:
-    """A socket at a port; the demo tries the next one where the port is taken."""
+    """A listening socket at a port; the demo tries the next one where the port is taken."""
     try:
-        return bind_address(options.host, port)
+        return listen_at(options.host, port)
     except OSError as error:
         if options.command == "demo" and error.errno == errno.EADDRINUSE and port < 65535:
             try:
-                return bind_address(options.host, port + 1)
+                return listen_at(options.host, port + 1)
             except OSError:
                 raise Mistake(f"ports {port} and {port + 1} of {options.host} are in use") from None
         reason = "the port is in use" if error.errno == errno.EADDRINUSE else error.strerror
         raise Mistake(f"cannot listen on {options.host} port {port}: {reason}") from None
+    except UnicodeError:  # what `socket` makes of a label of a host name that is empty or too long
+        raise Mistake(f"{options.host} is no host") from None
+
+
+def listen_at(host: str, port: int) -> socket.socket:
+    """A listening socket: that a port is taken shows only at `listen` where the other has just bound it."""
+    sock = bind_address(host, port)
+    try:
+        sock.listen()
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 def listen_at_path(server: Server, path: str) -> None:

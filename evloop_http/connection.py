@@ -26,6 +26,7 @@ import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from types import FunctionType, MethodType
 from typing import Protocol, TypeVar
 
 from .http1 import (
@@ -91,8 +92,6 @@ _FOLLOWERS: dict[State, frozenset[State]] = {
     LINGERING: frozenset({CLOSED}),
     CLOSED: frozenset(),
 }
-#: Where the transport listens for bytes. (In HANDLING to notice a reset; see READ_AHEAD.)
-_READS: dict[State, bool] = {state: state not in (WRITING, CLOSED) for state in State}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +145,8 @@ class Service:
     draining: bool = False
     connections: set[Connection] = field(default_factory=set)
     seconds: dict[State, float] = field(init=False)
+    #: the application, bound once: calling an instance would look its `__call__` up every time
+    answer: Callable[[Request], object] = field(init=False)
     #: what the application wants its requests to be
     request_class: type[Request] = field(init=False)
     #: asked before a body is invited (`Expect: 100-continue`); its answer, if any, goes out instead
@@ -153,6 +154,8 @@ class Service:
 
     def __post_init__(self) -> None:
         self.seconds = self.timeouts.by_state()
+        bound = isinstance(self.application, FunctionType | MethodType)
+        self.answer = self.application if bound else self.application.__call__
         self.request_class = getattr(self.application, "request_class", Request)
         self.preview = getattr(self.application, "preview", None)
 
@@ -230,7 +233,8 @@ class Connection:
             raise RuntimeError(f"a connection cannot go from {self.state.name} to {state.name}")
         self.state = state
         service = self._service
-        self._transport.reading = _READS[state]
+        # In HANDLING too, to notice a reset; see READ_AHEAD.
+        self._transport.reading = state is not WRITING and state is not CLOSED
         self._timer.move(service.reactor.now + service.seconds[state])
 
     # What the transport tells
@@ -396,7 +400,7 @@ class Connection:
         request = service.request_class(head, body, transport.client, "https" if transport.secure else "http")
         # The application's exceptions end here.
         try:
-            answer = service.application(request)
+            answer = service.answer(request)
         except Exception as error:
             answer = self._failure(head, error)
         if isinstance(answer, Response):

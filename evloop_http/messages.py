@@ -354,7 +354,7 @@ class Response:
 
     __slots__ = ("_fields", "_headers", "body", "status")
 
-    def __init__(self, body: str | bytes | Iterable[bytes] | FileBody = b"", status: int = 200,
+    def __init__(self, body: str | bytes | bytearray | memoryview | Iterable[bytes] | FileBody = b"", status: int = 200,
                  headers: HeaderSource | None = None, content_type: str | None = None) -> None:
         self.status = status
         self._headers: MutableHeaders | None = None

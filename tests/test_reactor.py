@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import os
 import selectors
@@ -555,7 +556,7 @@ def test_poll_and_run_from_a_callback_are_refused(reactor: Reactor) -> None:
 # -- callbacks that raise
 
 
-def fail() -> None:
+def fail(events: int = 0) -> None:
     raise ValueError("on purpose")
 
 
@@ -566,7 +567,7 @@ def interrupt() -> None:
 def test_an_exception_in_any_callback_is_logged_and_the_loop_goes_on(
         reactor: Reactor, pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
     calls: list[str] = []
-    reactor.register(pair[0], READ, lambda events: fail())
+    reactor.register(pair[0], READ, fail)
     pair[1].send(b"x")
     reactor.call_later(-2, fail)
     reactor.call_later(-1, calls.append, "timer")
@@ -873,9 +874,13 @@ def test_repr_tells_what_is_going_on(reactor: Reactor, pair: Pair) -> None:
 def test_several_reactors_do_not_know_of_each_other(clock: FakeClock, new_pair: Callable[[], Pair]) -> None:
     reactors = [Reactor(clock) for _ in range(3)]
     calls: list[int] = []
+
+    def note(number: int, events: int) -> None:
+        calls.append(number)
+
     for number, reactor in enumerate(reactors):
         sock, peer = new_pair()
-        reactor.register(sock, READ, lambda events, number=number: calls.append(number))
+        reactor.register(sock, READ, functools.partial(note, number))
         peer.send(b"x")
     reactors[1].stop()
     reactors[2].poll(0)

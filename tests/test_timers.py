@@ -54,11 +54,10 @@ def test_a_timer_fires_at_its_deadline_and_not_before() -> None:
 def test_a_timer_fires_once_and_may_be_set_again() -> None:
     queue = TimerQueue()
     timer = Timer(queue, nothing, 1)
-    assert fire(queue, 1) == [timer]
-    assert not timer.active
-    assert fire(queue, 100) == []
-    timer.move(200)
     assert timer.active
+    assert fire(queue, 1) == [timer]
+    assert (timer.active, fire(queue, 100)) == (False, [])
+    timer.move(200)
     assert fire(queue, 200) == [timer]
 
 

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import make_certificate
 from cryptography.hazmat.primitives import serialization
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conftest import make_certificate
 from evloop_http.net import tls as tls_module
 from evloop_http.net import transport as transport_module
 from evloop_http.net.reactor import READ, WRITE, Reactor
@@ -266,6 +266,23 @@ def test_a_handshake_that_comes_byte_by_byte_succeeds_all_the_same(world: World)
     assert owner.data == b"and so may the rest"
 
 
+def test_a_handshake_whose_answer_does_not_fit_waits_for_room(
+        certificate: Certificate, world: World, tmp_path: Path) -> None:
+    chain = tmp_path / "chain.pem"
+    chain.write_bytes(certificate[0].read_bytes() * 40)
+    world.context = make_context(chain, certificate[1])
+    _, client, owner = world.accept(small_pair())
+    client.shake_hands()
+    world.turn()
+    assert world.watched() == WRITE
+    assert world.is_quiet()
+    client.pull()
+    world.turn()
+    world.shake_hands(client)
+    assert owner.told == ["open"]
+    assert world.watched() == READ
+
+
 def test_before_the_first_byte_nothing_is_said_and_nothing_spins(modern: World) -> None:
     _, client, owner = modern.accept()
     assert modern.is_quiet()
@@ -282,7 +299,7 @@ def test_a_handshake_that_stalls_waits_in_silence_and_can_be_ended(modern: World
     client.sock.send(client.outgoing.read(portion))
     modern.turn()
     assert owner.told == []
-    assert modern.is_quiet() or portion == 1 and modern.watched() == READ
+    assert modern.is_quiet() or (portion == 1 and modern.watched() == READ)
     transport.close()
     assert (modern.reactor.registrations, owner.told) == (0, [])
     assert client.sock.recv(1) == b""
@@ -634,7 +651,7 @@ def test_both_may_talk_at_once(modern: World) -> None:
     assert owner.data == b"".join(b"%04d" % number * 1000 for number in range(200))
 
 
-@pytest.mark.parametrize("how", ["write", "hold", "file"])
+@pytest.mark.parametrize("how", ["write", "hold", "pieces", "file"])
 def test_progress_is_told_while_much_leaves_slowly(modern: World, tmp_path: Path, how: str) -> None:
     path = tmp_path / "file"
     path.write_bytes(MUCH)
@@ -646,6 +663,10 @@ def test_progress_is_told_while_much_leaves_slowly(modern: World, tmp_path: Path
             transport.write(MUCH)
         elif how == "hold":
             transport.hold(MUCH)
+            transport.flush()
+        elif how == "pieces":
+            for start in range(0, len(MUCH), 4096):
+                transport.hold(MUCH[start:start + 4096])
             transport.flush()
         else:
             transport.send_file(file, 0, len(MUCH))
@@ -968,9 +989,9 @@ def test_a_file_that_cannot_be_used_is_named(
             pytest.skip("root can read everything")
     elif how != "missing":
         path.write_bytes(b"\x00garbage\xff" if how == "garbage" else b"")
-    paths = [path if number == broken else certificate[number] for number in (0, 1)]
+    cert_path, key_path = (path if number == broken else certificate[number] for number in (0, 1))
     with pytest.raises(ValueError, match=r"broken\.pem"):
-        make_context(*paths)
+        make_context(cert_path, key_path)
 
 
 def test_a_key_of_another_certificate_is_refused(certificate: Certificate, tmp_path: Path) -> None:

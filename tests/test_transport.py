@@ -265,6 +265,32 @@ def test_reading_switched_off_in_a_callback_holds_from_the_end_of_the_wake(
     assert (len(owner.data), reactor.registrations) == (10, 0)
 
 
+def test_reading_switched_off_earlier_in_the_same_wake_holds_too(
+        opened: Opened, owner: Recorder, reactor: CountingReactor) -> None:
+    transport, peer = opened()
+    owner.then["drained"] = lambda: setattr(transport, "reading", False)
+    transport.hold(b"x")
+    transport.settle()
+    peer.send(b"later")
+    reactor.poll(0)
+    assert owner.told == ["open", "progress", "drained"]
+    assert is_quiet(reactor)
+
+
+def test_settling_what_is_settled_does_not_touch_the_selector(opened: Opened, reactor: CountingReactor) -> None:
+    transport, _ = opened()
+    before = reactor.told
+    transport.settle()
+    transport.reading = False
+    transport.reading = True
+    transport.settle()
+    assert reactor.told == before
+    transport.write(MUCH)
+    for _ in range(3):
+        transport.settle()
+    assert reactor.told == before + 1
+
+
 def test_a_reset_that_nobody_listens_for_does_not_spin(
         opened: Opened, owner: Recorder, reactor: CountingReactor) -> None:
     sock, peer = tcp_pair()
@@ -419,6 +445,8 @@ def test_an_empty_write_is_done_at_once_and_sends_nothing(opened: Opened, reacto
     transport, peer = opened()
     assert transport.write(b"")
     transport.hold(b"")
+    transport.settle()
+    assert is_quiet(reactor)
     assert transport.flush()
     transport.hold(b"x")
     transport.hold(b"")
@@ -539,13 +567,13 @@ def test_a_producer_that_writes_whenever_it_is_drained_never_stalls(
 
 
 @pytest.fixture(params=["sendfile", "no sendfile"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """With the kernel's help, and as on a platform that has none."""
     if request.param == "no sendfile":
         monkeypatch.delattr(os, "sendfile")
     elif not hasattr(os, "sendfile"):
         pytest.skip("this platform has no sendfile")
-    yield request.param
+    return str(request.param)
 
 
 @pytest.fixture

@@ -54,7 +54,7 @@ def to_response(result: Any, status: int = 200) -> Answer:
         return result
     if result is None:
         return Response(status=204 if status == 200 else status)
-    raise TypeError(f"a handler returned {type(result).__name__}: give text, bytes, dict, list, Response, Future or None")
+    raise TypeError(f"a handler gives text, bytes, dict, list, Response, Future or None, not {type(result).__name__}")
 
 
 def after(answer: Answer, function: Callable[[Response], Response]) -> Answer:

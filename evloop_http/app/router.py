@@ -71,7 +71,7 @@ class Pattern:
             end = placeholder.end()
         rest = pattern[end:]
         if "{" in rest or "}" in rest or not self.converts:
-            raise ValueError(f"{pattern!r} has a brace that is not part of a placeholder such as {{name}} or {{name:int}}")
+            raise ValueError(f"{pattern!r} has a brace that is no part of a placeholder: {{name}} or {{name:int}}")
         self._match = re.compile(expression + re.escape(rest), re.DOTALL).fullmatch
 
     def match(self, path: str) -> dict[str, Any] | None:
@@ -125,9 +125,9 @@ class Router:
             ValueError: the prefix does not begin with a slash, ends with one, has a placeholder or
                 is mounted already.
         """
-        prefix = "" if prefix == "/" else prefix
-        if prefix and (not prefix.startswith("/") or prefix.endswith("/") or "{" in prefix or "}" in prefix):
+        if not prefix.startswith("/") or prefix[1:].endswith("/") or set("{}") & set(prefix):
             raise ValueError(f"a mount begins with a slash, does not end with one and has no placeholder: {prefix!r}")
+        prefix = prefix.rstrip("/")
         if any(prefix == mounted for mounted, _, _ in self._mounts):
             raise ValueError(f"{prefix or '/'} is mounted twice")
 

@@ -64,11 +64,11 @@ class StaticFiles:
         if request.method not in ("GET", "HEAD"):
             raise HTTPError(405, "Files can only be fetched.", {"Allow": "GET, HEAD"})
         path = self._resolve(request.path)
-        if path.is_dir():
+        if os.path.isdir(path):
             # Of the whole path: where a mount's own prefix was asked for, what is left of it is "/" all the same.
             if not request.head.path.endswith("/"):
                 return _redirect_into(request)
-            if not (path / self._index).is_file():
+            if not os.path.isfile(path / self._index):
                 return self._list(request, path)
             path = self._inside(path / self._index)
         return self._send(request, path)
@@ -83,7 +83,7 @@ class StaticFiles:
         if not all(map(_is_plain, segments)):
             raise HTTPError(404, "There is no such file.")
         real = self._inside(self._root.joinpath(*segments))
-        if path.endswith("/") and not real.is_dir():
+        if path.endswith("/") and not os.path.isdir(real):
             raise HTTPError(404, "There is no such file.")
         return real
 
@@ -100,7 +100,8 @@ class StaticFiles:
     def _send(self, request: Request, path: Path) -> Response:
         file, status = _open(path)
         try:
-            headers = {"Content-Type": _media_type(path), "Cache-Control": self._cache_control, "Accept-Ranges": "bytes",
+            headers = {"Content-Type": _media_type(path), "Cache-Control": self._cache_control,
+                       "Accept-Ranges": "bytes",
                        "ETag": f'"{status.st_mtime_ns:x}-{status.st_size:x}"',
                        "Last-Modified": formatdate(int(status.st_mtime), usegmt=True)}
             if _is_fresh(request, headers["ETag"], int(status.st_mtime)):
@@ -125,14 +126,16 @@ class StaticFiles:
         if not self._listing:
             raise HTTPError(404, "There is no such file.")
         try:
-            entries = sorted((not entry.is_dir(), entry.name) for entry in path.iterdir() if _is_plain(entry.name))
+            entries = sorted((not entry.is_dir(), entry.name.lower(), entry.name)
+                             for entry in path.iterdir() if _is_plain(entry.name))
         except OSError:
             raise HTTPError(404, "There is no such file.") from None
-        names = [name if is_file else f"{name}/" for is_file, name in entries]
+        names = [name if is_file else f"{name}/" for is_file, _, name in entries]
         if path != self._root:
             names.insert(0, "../")
         items = "".join(f'<li><a href="{html.escape(quote(name))}">{html.escape(name)}</a></li>\n' for name in names)
-        return Response(_LISTING.format(title=html.escape(request.path), items=items), content_type="text/html; charset=utf-8")
+        page = _LISTING.format(title=html.escape(request.head.path), items=items)
+        return Response(page, content_type="text/html; charset=utf-8")
 
 
 _LISTING = """<!doctype html>
@@ -149,7 +152,7 @@ _LISTING = """<!doctype html>
 
 
 def _is_plain(name: str) -> bool:
-    """Whether a file of this name is shown: not if it is hidden, could mean another place, or has bytes that are no text."""
+    """Whether a file of this name is shown: not if it is hidden, could lead elsewhere, or is no text."""
     return not name.startswith(".") and not _FORBIDDEN.search(name)
 
 
@@ -171,7 +174,8 @@ def _media_type(path: Path) -> str:
     guessed, encoding = mimetypes.guess_type(path.name)
     if encoding is not None or guessed is None:
         return "application/octet-stream"
-    return f"{guessed}; charset=utf-8" if guessed.startswith("text/") or guessed == "application/javascript" else guessed
+    is_text = guessed.startswith("text/") or guessed == "application/javascript"
+    return f"{guessed}; charset=utf-8" if is_text else guessed
 
 
 def _redirect_into(request: Request) -> Response:

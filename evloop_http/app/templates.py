@@ -31,7 +31,8 @@ class Templates:
             loader=jinja2.FileSystemLoader(directory), autoescape=True, auto_reload=False,
             trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
 
-    def render(self, template: str, /, *, request: Request | None = None, status: int = 200, **context: Any) -> Response:
+    def render(self, template: str, /, *, request: Request | None = None, status: int = 200,
+               **context: Any) -> Response:
         """The page that `template` makes of `context` and of `request`, under that name.
 
         Raises:

@@ -62,7 +62,7 @@ class Pages:
 
     def __call__(self, request: Request, template: str, status: int = 200, **context: Any) -> Response:
         response = self._templates.render(template, request=request, status=status, tls_port=self._tls_port,
-                                          host_name=without_port(request.host), **context)
+                                          host_name=without_port(request.host) or "localhost", **context)
         response.headers.update(PAGE_HEADERS)
         return response
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..messages import REASONS, Fields, RequestHead, Response, is_field_value, is_token, make_field
+from ..messages import REASONS, Fields, RequestHead, Response, index_fields, is_field_value, is_token, make_field
 
 #: What a head is made from: status, fields, length of the body, version asked with, whether to keep the connection
 Key = tuple[int, Fields, int | None, str, bool]
@@ -22,7 +22,7 @@ Key = tuple[int, Fields, int | None, str, bool]
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _REMEMBERED = 256
 #: Statuses whose responses have no content, whatever the application gave (RFC 9112 §6.3).
-_WITHOUT_CONTENT = frozenset({*range(100, 200), 204, 304})
+_WITHOUT_CONTENT = frozenset({204, 205, 304})
 
 
 class BodyEncoder:
@@ -75,13 +75,13 @@ class ChunkedEncoder(BodyEncoder):
 class ResponseEncoder:
     """Encodes the responses of a server.
 
-    Raises:
-        ValueError: `server` cannot be a header's value.
-
     Args:
         server: the value of the `Server` field; empty for none.
         date: tells the value of the `Date` field (RFC 9110 §6.6.1); asked for when a head is
             made and the date is not known. None for no such field.
+
+    Raises:
+        ValueError: `server` cannot be a header's value.
     """
 
     __slots__ = ("_date", "_heads", "_server", "_tell_date")
@@ -110,12 +110,15 @@ class ResponseEncoder:
         """
         body = response.body
         assert isinstance(body, bytes)
+        if request is not None and request.method == "HEAD":
+            # RFC 9110 §8.6: its answer may announce what GET would send, which a handler need not make for it.
+            length = None if not body and "content-length" in response.headers else len(body)
+            head, _, keep_alive = self.start(response, request, length, keep_alive)
+            return head, keep_alive
         version = request.version if request is not None else "1.1"
         key = (response.status, response.fields, len(body), version, keep_alive)
         head, keep_alive = self._heads.get(key) or self._remember(key)
-        if response.status in _WITHOUT_CONTENT or (request is not None and request.method == "HEAD"):
-            return head, keep_alive
-        return head + body, keep_alive
+        return (head if response.status in _WITHOUT_CONTENT else head + body), keep_alive
 
     def start(self, response: Response, request: RequestHead | None, length: int | None,
               keep_alive: bool) -> tuple[bytes, BodyEncoder | None, bool]:
@@ -153,7 +156,7 @@ class ResponseEncoder:
                    keep_alive: bool) -> tuple[bytes, bool]:
         if not 200 <= status <= 599:
             raise RuntimeError("the status of a response is between 200 and 599")
-        names = {lower: value for lower, _, value in fields}
+        names = index_fields(fields)
         keep_alive = keep_alive and not _asks_to_close(names)
         lines = [f"HTTP/1.1 {status} {REASONS.get(status, 'Unknown')}"]
         if self._tell_date is not None and "date" not in names:
@@ -188,8 +191,10 @@ def _asks_to_close(names: dict[str, str]) -> bool:
 
 
 def _framing(status: int, announced: str | None, length: int | None, version: str) -> list[str]:
-    if (status == 304 and announced is None) or (status in _WITHOUT_CONTENT and status != 304):
+    if status == 204 or (status == 304 and announced is None):
         return []
+    if status == 205:  # RFC 9110 §15.3.6: no content, and said so
+        return ["Content-Length: 0"]
     if length is None:
         return ["Transfer-Encoding: chunked"] if version != "1.0" else []
     if announced is not None and _announced(announced) != length and (length or status != 304):
@@ -198,6 +203,6 @@ def _framing(status: int, announced: str | None, length: int | None, version: st
 
 
 def _announced(value: str) -> int:
-    if not (value.isascii() and value.isdecimal()):
-        raise RuntimeError("the Content-Length of a response is decimal digits")
+    if not (value.isascii() and value.isdecimal() and len(value) <= 18):
+        raise RuntimeError("the Content-Length of a response is decimal digits, 18 at most")
     return int(value)

@@ -212,10 +212,13 @@ def _is_ipv6(address: str) -> bool:
 class HeadParser:
     """Heads to `RequestHead`s, with a memory; one serves all the parsers of a server."""
 
-    __slots__ = ("_field", "_fields", "_options", "_request_lines", "_seen", "limits", "remembered")
+    __slots__ = ("_field", "_fields", "_options", "_request_lines", "_seen", "limits", "remembered",
+                 "surely_short")
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
+        #: what has no more bytes than this breaks no limit of size
+        self.surely_short = min(self.limits.request_line, self.limits.head)
         #: whole heads, the final empty line included
         self.remembered: dict[bytes, RequestHead] = {}
         self._seen: set[int] = set()

@@ -241,17 +241,18 @@ class RequestParser:
         """Where the block of lines that begins at `start` ends, its empty line included; 0 if it has not come."""
         buffer = self._buffer
         heads = self._heads
-        end = buffer.find(b"\r\n\r\n", max(start, self._searched - 3)) + 4
+        end = buffer.find(b"\r\n\r\n", max(start, self._searched - 3) if self._searched else start) + 4
         if end < 4:
             heads.check_start(buffer, start, self._searched, 0, is_head)
             self._searched = len(buffer)
             return 0
-        if end - start > heads.limits.request_line or end - start > heads.limits.head:
+        if end - start > heads.surely_short:
             heads.check_start(buffer, start, self._searched, end, is_head)
         return end
 
     def _parse_block(self, parse: Callable[[bytes], T], start: int, end: int, is_head: bool) -> T:
         """What `parse` makes of the bytes from `start` to `end`, which are then read."""
+        gathered = self._searched > 0
         raw = bytes(self._buffer[start:end])
         try:
             parsed = parse(raw)
@@ -260,11 +261,10 @@ class RequestParser:
             self._heads.check_start(self._buffer, start, start, end, is_head)
             error.offset += start
             raise
-        self._searched = 0
-        if isinstance(self._buffer, bytearray):
+        if gathered:
             self._base += end
             self._buffer = bytes(self._buffer[end:])
-            self._start = 0
+            self._start = self._searched = 0
         else:
             self._consume(end)
         return parsed
