@@ -27,6 +27,9 @@ The house, in the order in which it is best read:
         reactor         Reactor: one selector, one loop
         transport       one non-blocking socket and its send queue
         tls             the same, over TLS
+        listener        where connections come from
+    service         what the connections share: states, timeouts, the application
+    exchange        JOINT: one request, from its body to the last byte of its answer
     connection      JOINT: the state machine of one client
     server          JOINT: listen, accept, limit, drain, stop
     access          the access log
@@ -50,12 +53,12 @@ if TYPE_CHECKING:
     from .app.request import Request
     from .app.static import StaticFiles
     from .app.templates import Templates
-    from .connection import Timeouts
     from .http1 import Limits, ProtocolError
     from .messages import FileBody, Headers, HTTPError, Response
     from .net.reactor import READ, WRITE, Reactor
     from .net.timers import Timer
     from .server import Server, tls_context
+    from .service import Timeouts
 
 __version__ = "0.1.0"
 
@@ -66,7 +69,7 @@ _HOME = {
     "Request": "app.request",
     "StaticFiles": "app.static",
     "Templates": "app.templates",
-    "Timeouts": "connection",
+    "Timeouts": "service",
     "Limits": "http1",
     "ProtocolError": "http1",
     "FileBody": "messages",

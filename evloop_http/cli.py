@@ -24,7 +24,7 @@ from . import App, Limits, Server, StaticFiles, Timeouts, __version__, tls_conte
 from .access import AccessLog
 from .access import logger as access_logger
 from .app.application import Workers
-from .server import bind_address
+from .net.listener import bind_address
 
 DESCRIPTION = """\
 An HTTP/1.1 and HTTPS server in pure Python.

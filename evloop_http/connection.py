@@ -6,7 +6,7 @@
 
 A state is what the connection is waiting for, so a state that need not be waited in is passed by:
 a request that came in one piece goes from `IDLE` to `HANDLING`, and an answer that the socket took
-whole goes back to `IDLE`. `_FOLLOWERS` has every legal move. Only `_enter` changes the state, and
+whole goes back to `IDLE`. `FOLLOWERS` has every legal move. Only `_enter` changes the state, and
 there follows from it what is listened for and for how long: every state but `CLOSED` (and
 `HANDLING`, unless told otherwise) has a deadline, and every state waits for something that can
 happen.
@@ -21,171 +21,26 @@ The application's is any other exception: logged, answered with 500. The net's i
 
 from __future__ import annotations
 
-import enum
 import logging
-from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from types import FunctionType, MethodType
-from typing import Protocol, TypeVar
 
-from .http1 import (
-    CLOSED as STREAM_CLOSED,
-)
-from .http1 import (
-    CONTINUE,
-    BodyData,
-    BodyEncoder,
-    EndOfMessage,
-    HeadParser,
-    Pause,
-    ProtocolError,
-    RequestParser,
-    ResponseEncoder,
-)
+from .exchange import Exchange, Progress, Upload, checked, dispose, failure, outcome
+from .http1 import CLOSED as STREAM_CLOSED
+from .http1 import CONTINUE, BodyData, EndOfMessage, Pause, ProtocolError, RequestParser
 from .messages import FileBody, HTTPError, Request, RequestHead, Response
-from .net.reactor import Reactor
-from .net.timers import NEVER
 from .net.transport import HIGH_WATER, Transport
+from .service import FOLLOWERS, Service, State
 
 logger = logging.getLogger("evloop_http.server")
 
+HANDSHAKING, IDLE, READING_HEADERS, READING_BODY, HANDLING, WRITING, LINGERING, CLOSED = State
+
 #: Requests handled in one wake; what is left of a pipeline has its turn in the next.
 PIPELINE_BUDGET = 64
-#: Pieces of an iterator sent in one wake.
-PIECE_BUDGET = 32
 #: Bytes of further requests that are read while one is being handled; the rest waits in the kernel.
 READ_AHEAD = 64 * 1024
 #: Bytes discarded while lingering. A client that is not through with its upload by then gets a reset.
 LINGER_BYTES = 64 * 1024 * 1024
-
-T = TypeVar("T")
-Answer = Response | Future[Response]
-Application = Callable[[Request], Answer]
-
-
-class State(enum.Enum):
-    """What a connection is waiting for."""
-
-    HANDSHAKING = "handshaking"
-    IDLE = "idle"
-    READING_HEADERS = "reading headers"
-    READING_BODY = "reading body"
-    HANDLING = "handling"
-    WRITING = "writing"
-    LINGERING = "lingering"
-    CLOSED = "closed"
-
-    # By identity: the enum's own hash is a function in Python, and states are keys on the fast path.
-    __hash__ = object.__hash__
-
-
-HANDSHAKING, IDLE, READING_HEADERS, READING_BODY, HANDLING, WRITING, LINGERING, CLOSED = State
-
-_FOLLOWERS: dict[State, frozenset[State]] = {
-    HANDSHAKING: frozenset({IDLE, WRITING, CLOSED}),
-    IDLE: frozenset({READING_HEADERS, READING_BODY, HANDLING, WRITING, CLOSED}),
-    READING_HEADERS: frozenset({READING_BODY, HANDLING, WRITING, CLOSED}),
-    READING_BODY: frozenset({HANDLING, WRITING, CLOSED}),
-    HANDLING: frozenset({IDLE, WRITING, CLOSED}),
-    WRITING: frozenset({IDLE, LINGERING, CLOSED}),
-    LINGERING: frozenset({CLOSED}),
-    CLOSED: frozenset(),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """How long each thing may take, in seconds. All are on by default."""
-
-    #: from accept to the end of the TLS handshake; then the connection is closed
-    handshake: float = 10
-    #: from a request's first byte to the end of its head, whatever comes in between; then 408
-    head: float = 10
-    #: for a body to come, to which every `body_rate` bytes that have come add a second; then 408
-    body: float = 10
-    #: bytes a second
-    body_rate: float = 1024
-    #: for the application to answer; then 503. Off, for only the application knows
-    handler: float | None = None
-    #: without the peer's taking a byte of the answer; then the connection is reset
-    write: float = 30
-    #: between two requests; then the connection is closed
-    idle: float = 75
-    #: for the peer to close, after an answer that ends the connection
-    linger: float = 2
-
-    def by_state(self) -> dict[State, float]:
-        """Seconds for each state, `NEVER` for none."""
-        handler = NEVER if self.handler is None else self.handler
-        return dict(zip(State, (self.handshake, self.idle, self.head, self.body, handler, self.write, self.linger,
-                                NEVER), strict=True))
-
-
-class Log(Protocol):
-    """Who is told of every answer (see `access`)."""
-
-    def record(self, client: str, head: RequestHead | None, status: int, size: int, seconds: float) -> None: ...
-
-
-@dataclass(slots=True)
-class Service:
-    """What all the connections of a server share."""
-
-    #: answers requests; that it keeps to its contract is checked
-    application: Callable[[Request], object]
-    reactor: Reactor
-    heads: HeadParser
-    encoder: ResponseEncoder
-    timeouts: Timeouts
-    log: Log | None = None
-    #: called when a connection has ended
-    on_closed: Callable[[Connection], None] = lambda connection: None
-    #: no connection is kept any more
-    draining: bool = False
-    connections: set[Connection] = field(default_factory=set)
-    seconds: dict[State, float] = field(init=False)
-    #: the application, bound once: calling an instance would look its `__call__` up every time
-    answer: Callable[[Request], object] = field(init=False)
-    #: what the application wants its requests to be
-    request_class: type[Request] = field(init=False)
-    #: asked before a body is invited (`Expect: 100-continue`); its answer, if any, goes out instead
-    preview: Callable[[Request], object] | None = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.seconds = self.timeouts.by_state()
-        bound = isinstance(self.application, FunctionType | MethodType)
-        self.answer = self.application if bound else self.application.__call__
-        self.request_class = getattr(self.application, "request_class", Request)
-        self.preview = getattr(self.application, "preview", None)
-
-
-class Upload:
-    """A request whose body is coming."""
-
-    __slots__ = ("head", "pieces", "received", "started")
-
-    def __init__(self, head: RequestHead, started: float) -> None:
-        self.head = head
-        self.pieces: list[bytes] = []
-        self.received = 0
-        self.started = started
-
-
-class Exchange:
-    """A request that is being answered, from its handling to the last byte of its answer."""
-
-    __slots__ = ("framing", "future", "head", "keep_alive", "request", "response", "size", "started")
-
-    def __init__(self, head: RequestHead | None, started: float) -> None:
-        self.head = head
-        self.started = started
-        self.request: Request | None = None
-        self.future: Future[Response] | None = None
-        self.response: Response | None = None
-        self.framing: BodyEncoder | None = None
-        self.keep_alive = False
-        self.size = 0
 
 
 class Connection:
@@ -229,7 +84,7 @@ class Connection:
 
     def _enter(self, state: State) -> None:
         """Change the state, and with it what is listened for and for how long. Nothing else does."""
-        if state not in _FOLLOWERS[self.state]:
+        if state not in FOLLOWERS[self.state]:
             raise RuntimeError(f"a connection cannot go from {self.state.name} to {state.name}")
         self.state = state
         service = self._service
@@ -254,7 +109,7 @@ class Connection:
 
     def on_eof(self) -> None:
         if self.state is LINGERING:
-            self._close()
+            self.close()
             return
         self._parser.feed_eof()
         if self.state is not HANDLING:
@@ -265,19 +120,14 @@ class Connection:
             self._timer.move(self._service.reactor.now + self._service.seconds[WRITING])
 
     def on_room(self) -> None:
-        if self.state is WRITING and self._pump():
+        # In other states what was queued are the answers of a pipeline, and nobody waits for them.
+        if self.state is WRITING and self._advance():
             self._read()
 
-    def on_drained(self) -> None:
-        # In other states what was queued are the answers of a pipeline, and nobody waits for them.
-        if self.state is WRITING and self._pump():
-            self._read()
+    on_drained = on_room
 
     def on_plaintext(self) -> None:
         self._refuse(400, "This port speaks HTTPS, and the request came without TLS.")
-
-    def on_lost(self) -> None:
-        self._close()
 
     def _on_deadline(self) -> None:
         if self.state is READING_HEADERS or self.state is READING_BODY:
@@ -287,7 +137,7 @@ class Connection:
         elif self.state is WRITING:
             self._abort()
         else:
-            self._close()
+            self.close()
         self._transport.settle()
 
     # Reading
@@ -328,14 +178,12 @@ class Connection:
         """Answer `Expect: 100-continue`: with the application's refusal, if it has one, before the body is sent."""
         service = self._service
         if service.preview is not None:
-            request = service.request_class(head, b"", self._transport.client, self._scheme)
             try:
-                refusal = service.preview(request)
+                refusal = service.preview(self._make_request(head, b""))
             except Exception as error:
-                refusal = self._failure(head, error)
+                refusal = failure(head, error)
             if refusal is not None:
-                refusal = refusal if isinstance(refusal, Response) else self._misuse(head, refusal)
-                return self._answer(head, refusal, service.reactor.now, keep_alive=False)
+                return self._answer(head, checked(head, refusal), service.reactor.now, keep_alive=False)
         if not self._parser.pending:
             self._transport.write(CONTINUE)
         return not self._transport.closed
@@ -343,8 +191,7 @@ class Connection:
     def _on_body(self, data: bytes) -> bool:
         upload = self._upload
         assert upload is not None
-        upload.pieces.append(data)
-        upload.received += len(data)
+        upload.add(data)
         timeouts = self._service.timeouts
         self._timer.move(upload.started + timeouts.body + upload.received / timeouts.body_rate)
         return True
@@ -353,7 +200,7 @@ class Connection:
         upload = self._upload
         assert upload is not None
         self._upload = None
-        return self._handle(upload.head, b"".join(upload.pieces))
+        return self._handle(upload.head, upload.body)
 
     def _wait(self, pause: Pause) -> bool:
         """The parser needs more bytes, or knows that there are none."""
@@ -361,7 +208,7 @@ class Connection:
         if not self._transport.flush():
             self._wait_for_room()
         elif pause is STREAM_CLOSED:
-            self._close()
+            self.close()
         elif self.state is IDLE and self._parser.pending:
             self._enter(READING_HEADERS)
         return False
@@ -386,75 +233,49 @@ class Connection:
 
     # Handling
 
-    @property
-    def _scheme(self) -> str:
-        return "https" if self._transport.secure else "http"
+    def _make_request(self, head: RequestHead, body: bytes) -> Request:
+        transport = self._transport
+        return self._service.request_class(head, body, transport.client, "https" if transport.secure else "http")
 
     def _handle(self, head: RequestHead, body: bytes) -> bool:
         """Have a request answered; whether the answer is out and there is more to read."""
         self.requests += 1
         self._enter(HANDLING)
         service = self._service
-        transport = self._transport
         started = service.reactor.now if service.log is None else service.reactor.time()
-        request = service.request_class(head, body, transport.client, "https" if transport.secure else "http")
+        request = self._make_request(head, body)
         # The application's exceptions end here.
         try:
             answer = service.answer(request)
         except Exception as error:
-            answer = self._failure(head, error)
+            answer = failure(head, error)
         if isinstance(answer, Response):
             return self._answer(head, answer, started)
-        if isinstance(answer, Future):
-            return self._wait_for_answer(head, request, answer, started)
-        return self._answer(head, self._misuse(head, answer), started)
-
-    def _failure(self, head: RequestHead, error: BaseException) -> Response:
-        """The answer to a request that its handler did not answer: what it asked for, or 500, and a line in the log."""
-        if isinstance(error, HTTPError):
-            return error.response()
-        logger.error("%s: the application failed", head.line, exc_info=error)
-        return HTTPError(500, "The server failed to answer this request.").response()
-
-    def _misuse(self, head: RequestHead, answer: object) -> Response:
-        return self._failure(head, TypeError(f"an application returns a Response, not {type(answer).__name__}"))
-
-    def _wait_for_answer(self, head: RequestHead, request: Request, future: Future[Response], started: float) -> bool:
-        if future.done():
-            return self._answer(head, self._result(head, future), started)
+        if not isinstance(answer, Future):
+            return self._answer(head, checked(head, answer), started)
+        if answer.done():
+            return self._answer(head, outcome(head, answer), started)
         self._exchange = exchange = Exchange(head, started)
-        exchange.request = request
-        exchange.future = future
-        call_soon = self._service.reactor.call_soon_threadsafe
-        future.add_done_callback(lambda future: call_soon(self._on_answer, exchange, future))
+        exchange.wait_for(request, answer)
+        self._transport.reading = self._parser.pending < READ_AHEAD
+        call_soon = service.reactor.call_soon_threadsafe
+        answer.add_done_callback(lambda future: call_soon(self._on_outcome, exchange, head, future))
         return False
 
-    def _result(self, head: RequestHead, future: Future[Response]) -> Response:
-        if future.cancelled():
-            return HTTPError(503, "The request was cancelled.").response()
-        error = future.exception()
-        if error is not None:
-            return self._failure(head, error)
-        response: object = future.result()
-        return response if isinstance(response, Response) else self._misuse(head, response)
-
-    def _on_answer(self, exchange: Exchange, future: Future[Response]) -> None:
+    def _on_outcome(self, exchange: Exchange, head: RequestHead, future: Future[Response]) -> None:
         """A future is done: in its own time, and perhaps when nobody waits for it any more."""
-        assert exchange.head is not None
-        if self._exchange is not exchange:
-            if not future.cancelled():
-                self._dispose(self._result(exchange.head, future))
-            return
-        self._exchange = None
-        if self._answer(exchange.head, self._result(exchange.head, future), exchange.started):
-            self._read()
-        self._transport.settle()
+        if self._exchange is exchange:
+            self._exchange = None
+            if self._answer(head, outcome(head, future), exchange.started):
+                self._read()
+            self._transport.settle()
+        elif not future.cancelled():
+            dispose(outcome(head, future))
 
     def _give_up(self) -> None:
         """The application has had its time."""
         exchange = self._exchange
         assert exchange is not None
-        assert exchange.head is not None
         self._drop_exchange()
         self._answer(exchange.head, HTTPError(503, "The server took too long to answer.").response(),
                      exchange.started, keep_alive=False)
@@ -473,16 +294,14 @@ class Connection:
             data, keep_alive = service.encoder.encode(response, head, keep_alive)
         except Exception as error:
             assert head is not None  # our own answers are well-formed
-            return self._answer(head, self._failure(head, error), started, keep_alive)
+            return self._answer(head, failure(head, error), started, keep_alive)
         if service.log is not None:
-            size = 0 if head is not None and head.method == "HEAD" else len(response.body)
-            service.log.record(transport.client, head, response.status, size, service.reactor.time() - started)
+            self._record(head, response.status, len(response.body), started)
         if pending and keep_alive and transport.queued < HIGH_WATER:
             transport.hold(data)  # more requests have come: their answers leave in one send
         elif not transport.write(data):
             if not transport.closed:
-                self._exchange = exchange = Exchange(head, started)
-                exchange.keep_alive = keep_alive
+                self._exchange = Exchange(head, started, keep_alive)
                 self._enter(WRITING)
             return False
         if keep_alive:
@@ -494,84 +313,61 @@ class Connection:
     def _start_body(self, head: RequestHead | None, response: Response, started: float, keep_alive: bool) -> bool:
         """Send the head of a response whose body comes in pieces or from a file, and begin with the body."""
         assert head is not None
-        body = response.body
-        length = body.length if isinstance(body, FileBody) else None
+        length = response.body.length if isinstance(response.body, FileBody) else None
         try:
             data, framing, keep_alive = self._service.encoder.start(response, head, length, keep_alive)
         except Exception as error:
-            self._dispose(response)
-            return self._answer(head, self._failure(head, error), started, keep_alive)
-        self._exchange = exchange = Exchange(head, started)
-        exchange.response = response
-        exchange.keep_alive = keep_alive
+            dispose(response)
+            return self._answer(head, failure(head, error), started, keep_alive)
+        self._exchange = exchange = Exchange(head, started, keep_alive)
         self._enter(WRITING)
-        transport = self._transport
-        transport.hold(data)
-        if framing is None:
-            transport.flush()
-        elif isinstance(body, FileBody):
-            exchange.size = body.length
-            transport.send_file(body.file, body.offset, body.length)
-        else:
-            exchange.framing = framing
-        return self.state is WRITING and self._pump()  # the socket may have gone meanwhile
+        self._transport.hold(data)
+        exchange.begin(self._transport, response, framing)
+        return self.state is WRITING and self._advance()  # the socket may have gone meanwhile
 
-    def _pump(self) -> bool:
+    def _advance(self) -> bool:
         """Go on with the answer; whether it is out and there is more to read."""
         exchange = self._exchange
-        if exchange is not None:
-            if exchange.framing is not None and not self._produce(exchange, exchange.framing):
-                return False
-            if self._transport.queued:
-                return False
-            self._record(exchange)
-            self._drop_exchange()
-            if not exchange.keep_alive:
-                self._linger()
-                return False
+        if exchange is not None and not self._finish(exchange):
+            return False
         self._enter(IDLE)
         return True
 
-    def _produce(self, exchange: Exchange, framing: BodyEncoder) -> bool:
-        """Ask the application's iterator for pieces while the peer takes them; whether it has ended."""
-        transport = self._transport
-        assert exchange.response is not None
-        pieces: Iterator[bytes] = exchange.response.body  # type: ignore[assignment]
+    def _finish(self, exchange: Exchange) -> bool:
+        """Send as much of the answer as the peer takes; whether that was all of it and the connection is kept."""
+        transport, reactor = self._transport, self._service.reactor
         before = transport.sent
-        try:
-            for _ in range(PIECE_BUDGET):
-                if transport.closed or transport.queued >= HIGH_WATER:
-                    break
-                piece = next(pieces, None)
-                if piece is None:
-                    transport.write(framing.finish())
-                    exchange.framing = None
-                    return not transport.closed
-                exchange.size += len(piece)
-                transport.write(framing.encode(piece))
-            else:
-                self._service.reactor.call_soon(self._resume, exchange)
-        except Exception as error:
-            # The head is out, so there is no way to say it but to break off.
-            assert exchange.head is not None
-            self._failure(exchange.head, error)
-            self._abort()
-        if transport.sent > before and self.state is WRITING:
+        progress = exchange.advance(transport)
+        if self.state is not WRITING:
+            return False
+        if transport.sent > before:
             # The clock itself: the application may have taken its time for these pieces.
-            self._timer.move(self._service.reactor.time() + self._service.seconds[WRITING])
+            self._timer.move(reactor.time() + self._service.seconds[WRITING])
+        if progress is Progress.FAILED:
+            self._abort()  # the head is out, so there is no other way to say it
+        elif progress is Progress.YIELDED:
+            reactor.call_soon(self._resume, exchange)
+        elif progress is Progress.DONE:
+            if exchange.response is not None:  # else it was recorded when it was written
+                self._record(exchange.head, exchange.response.status, exchange.size, exchange.started)
+            self._drop_exchange()
+            if exchange.keep_alive:
+                return True
+            self._linger()
         return False
 
     def _resume(self, exchange: Exchange) -> None:
         if self._exchange is exchange:
-            if self._pump():
+            if self._advance():
                 self._read()
             self._transport.settle()
 
-    def _record(self, exchange: Exchange) -> None:
-        log, response = self._service.log, exchange.response
-        if log is not None and response is not None:
-            seconds = self._service.reactor.time() - exchange.started
-            log.record(self._transport.client, exchange.head, response.status, exchange.size, seconds)
+    def _record(self, head: RequestHead | None, status: int, size: int, started: float) -> None:
+        """Tell the access log, if there is one, of an answer with so many bytes of content."""
+        service = self._service
+        if service.log is not None:
+            sent = 0 if head is not None and head.method == "HEAD" else size
+            service.log.record(self._transport.client, head, status, sent, service.reactor.time() - started)
 
     def _refuse(self, status: int, message: str) -> None:
         """Answer what cannot be read on; the connection ends, and nothing more of it is parsed."""
@@ -588,7 +384,7 @@ class Connection:
     def _linger(self) -> None:
         """Say that no more follows, and wait for the peer to say so too."""
         if self._transport.at_eof:
-            self._close()
+            self.close()
             return
         if self.state is not WRITING:
             self._enter(WRITING)
@@ -598,36 +394,19 @@ class Connection:
     def _discard(self, size: int) -> None:
         self._discarded += size
         if self._discarded > LINGER_BYTES:
-            self._close()
+            self.close()
 
     def _drop_exchange(self) -> None:
-        """Let go of the request in hand: tell the application if it is still at it, close what its answer holds."""
         exchange, self._exchange = self._exchange, None
-        if exchange is None:
-            return
-        if exchange.request is not None:
-            exchange.request.disconnected = True
-        if exchange.future is not None:
-            exchange.future.cancel()
-        if exchange.response is not None:
-            self._dispose(exchange.response)
-
-    def _dispose(self, response: Response) -> None:
-        """Close a response: a generator's `finally` is the application's code, and may fail like it."""
-        try:
-            response.close()
-        except Exception:
-            logger.exception("closing the body of a response failed")
+        if exchange is not None:
+            exchange.drop()
 
     def _abort(self) -> None:
         self._transport.abort()
-        self._close()
+        self.close()
 
     def close(self) -> None:
         """End now, whatever is under way."""
-        self._close()
-
-    def _close(self) -> None:
         if self.state is CLOSED:
             return
         self._enter(CLOSED)
@@ -637,3 +416,5 @@ class Connection:
         self._upload = None
         self._service.connections.discard(self)
         self._service.on_closed(self)
+
+    on_lost = close

@@ -1,144 +1,32 @@
-"""JOINT. Listening, accepting, limits, draining: a `Server` puts an application on the net.
+"""JOINT. A `Server` puts an application on the net: it listens, limits, drains, stops and counts.
 
-The server knows sockets that listen and connections that live; what is said on a connection is
-`connection`'s affair, and what is answered the application's, which is handed in.
-
-Three things about accepting that are easy to get wrong:
-
-*A backlog is drained in portions.* Each `accept` costs some tens of microseconds; taking a
-thousand in one wake would keep everybody else waiting. What is left is reported again.
-
-*Out of descriptors is not an error of the connection but of the moment.* The connection stays in
-the backlog and the listener stays readable, so trying again at once is a spin. The listener is
-taken out of the selector for a second, and the log has one line for it.
-
-*Stopping takes in what was already accepted by the kernel.* A client whose connection waits in
-the backlog believes it is connected; closing the listener would reset it. So the backlog is
-emptied first, then the listener is closed.
+What is said on a connection is `connection`'s affair, how connections are taken `net.listener`'s,
+and what is answered the application's, which is handed in.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import logging
 import os
 import signal
 import socket
 import ssl
-import stat
-import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from email.utils import formatdate
 
-from .connection import Application, Connection, Log, Service, State, Timeouts
+from .connection import Connection
 from .http1 import HeadParser, Limits, ResponseEncoder
-from .net.reactor import READ, Reactor
-from .net.tls import HandshakeBudget, TlsTransport, make_context
+from .net.listener import Listener, bind_address, bind_path
+from .net.reactor import Reactor
+from .net.tls import make_context
 from .net.transport import Transport
+from .service import Application, Log, Service, State, Timeouts
 
-logger = logging.getLogger("evloop_http.server")
-
-#: Connections accepted in one wake; over TLS each costs ten times as much.
-ACCEPT_BUDGET = 64
-TLS_ACCEPT_BUDGET = 16
-#: Seconds without accepting when there are no descriptors left.
-EXHAUSTED_PAUSE = 1.0
-_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 #: Seconds that an idle connection is still open when the server stops: a request may be on its way.
 _LAST_IDLE = 0.1
-
-
-class Listener:
-    """One listening socket on a reactor, and what is made of each connection."""
-
-    def __init__(self, server: Server, sock: socket.socket, context: ssl.SSLContext | None,
-                 path: str | None = None) -> None:
-        sock.setblocking(False)
-        self.sock = sock
-        self.context = context
-        #: (host, port), or the path of a Unix socket; known after closing too
-        self.address: tuple[str, int] | str = path or sock.getsockname()[:2]
-        self._path = path
-        self._server = server
-        self._reactor = server.reactor
-        self._budget = HandshakeBudget(server.reactor)
-        self._listening = False
-        self._retry = server.reactor.timer(self.resume)
-
-    def resume(self) -> None:
-        """Accept, unless it is being done."""
-        if not self._listening and self.sock.fileno() >= 0:
-            self._reactor.register(self.sock, READ, self._on_ready)
-            self._listening = True
-
-    def pause(self, seconds: float | None = None) -> None:
-        """Let connections wait in the backlog, for so long or until `resume`."""
-        if self._listening:
-            self._reactor.unregister(self.sock)
-            self._listening = False
-        if seconds is not None:
-            self._retry.move(self._reactor.now + seconds)
-
-    def _on_ready(self, events: int) -> None:
-        self.accept(ACCEPT_BUDGET if self.context is None else TLS_ACCEPT_BUDGET)
-
-    def accept(self, budget: int) -> None:
-        """Take connections out of the backlog, at most so many."""
-        for _ in range(budget):
-            if self._server.is_full():
-                self._server.pause_accepting()
-                return
-            try:
-                sock, address = self.sock.accept()
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError as error:
-                if error.errno in _EXHAUSTED:
-                    self._server.note_exhausted(error)
-                    self.pause(EXHAUSTED_PAUSE)
-                    return
-                continue  # this one has gone while it waited
-            self._connect(sock, address)
-
-    def _connect(self, sock: socket.socket, address: object) -> None:
-        # Interned: a client's connections share one string of its address.
-        client = sys.intern(address[0]) if isinstance(address, tuple) else ""
-        try:
-            if self.context is None:
-                transport = Transport(sock, self._reactor, client)
-            else:
-                transport = TlsTransport(sock, self._reactor, client, context=self.context, budget=self._budget)
-        except OSError:
-            sock.close()
-            return
-        self._server.adopt(transport)
-
-    def close(self, drain: bool = True) -> None:
-        """Stop listening; with `drain`, after taking in what waits in the backlog."""
-        if self.sock.fileno() < 0:
-            return
-        if drain:
-            self.accept(4 * socket.SOMAXCONN)
-        self.pause()
-        self._retry.cancel()
-        self.sock.close()
-        if self._path is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(self._path)
-
-    @property
-    def url(self) -> str:
-        """What to type into a browser."""
-        scheme = "http" if self.context is None else "https"
-        if isinstance(self.address, str):
-            return f"{scheme}+unix://{self.address}"
-        host, port = self.address
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 class Server:
@@ -164,13 +52,11 @@ class Server:
         self.max_connections = max_connections
         self._owns_reactor = reactor is None
         self._listeners: list[Listener] = []
-        self._accepting = True
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         self._force_timer = self.reactor.timer(self._force)
         self._date_timer = self.reactor.timer(self._forget_date)
         self._ended = Counter[str]()
-        self._exhausted_reported = 0.0
         self._service = Service(
             application=application,
             reactor=self.reactor,
@@ -182,7 +68,7 @@ class Server:
         )
 
     def __repr__(self) -> str:
-        return f"<Server {' '.join(listener.url for listener in self._listeners) or 'not listening'}>"
+        return f"<Server {' '.join(self.urls) or 'not listening'}>"
 
     # Listening
 
@@ -205,16 +91,16 @@ class Server:
             OSError: the address is in use, not ours, or may not be used.
         """
         if sock is None:
-            sock = _bind_path(os.fspath(path), mode) if path is not None else bind_address(host, port)
+            sock = bind_path(os.fspath(path), mode) if path is not None else bind_address(host, port)
         try:
             sock.listen(backlog)
         except OSError:
             sock.close()
             raise
-        listener = Listener(self, sock, tls, None if path is None else os.fspath(path))
+        listener = Listener(self.reactor, sock, has_room=self._has_room, adopt=self._adopt, context=tls,
+                            path=None if path is None else os.fspath(path))
         self._listeners.append(listener)
-        if self._accepting:
-            listener.resume()
+        listener.resume()
 
     @property
     def addresses(self) -> list[tuple[str, int] | str]:
@@ -224,7 +110,7 @@ class Server:
     @property
     def urls(self) -> list[str]:
         """The URL of every address."""
-        return [listener.url for listener in self._listeners]
+        return [_url(listener) for listener in self._listeners]
 
     @property
     def url(self) -> str:
@@ -235,29 +121,14 @@ class Server:
         """
         if not self._listeners:
             raise RuntimeError("the server does not listen anywhere; call listen() first")
-        return self._listeners[0].url
+        return _url(self._listeners[0])
 
-    # What the listeners ask
+    # Connections come and go
 
-    def is_full(self) -> bool:
-        """Whether as many connections are open as may be."""
-        return len(self._service.connections) >= self.max_connections
+    def _has_room(self) -> bool:
+        return len(self._service.connections) < self.max_connections
 
-    def pause_accepting(self) -> None:
-        """Let new connections wait until one ends."""
-        self._accepting = False
-        for listener in self._listeners:
-            listener.pause()
-
-    def note_exhausted(self, error: OSError) -> None:
-        """Say once in a burst that there are no descriptors left."""
-        now = self.reactor.now
-        if now >= self._exhausted_reported:
-            logger.error("cannot accept connections: %s; trying again every %g s", error.strerror, EXHAUSTED_PAUSE)
-        self._exhausted_reported = now + 2 * EXHAUSTED_PAUSE
-
-    def adopt(self, transport: Transport) -> None:
-        """Serve a connection."""
+    def _adopt(self, transport: Transport) -> None:
         Connection(transport, self._service)
 
     def _on_closed(self, connection: Connection) -> None:
@@ -268,8 +139,7 @@ class Server:
         ended["bytes_out"] += connection.sent
         if self._service.draining:
             self._finish_if_drained()
-        elif not self._accepting and not self.is_full():
-            self._accepting = True
+        else:
             for listener in self._listeners:
                 listener.resume()
 
@@ -399,6 +269,16 @@ class Server:
         self._service.encoder.forget_date()
 
 
+def _url(listener: Listener) -> str:
+    """What to type into a browser."""
+    scheme = "https" if listener.secure else "http"
+    if isinstance(listener.address, str):
+        return f"{scheme}+unix://{listener.address}"
+    host, port = listener.address
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
 def tls_context(certificate: str | os.PathLike[str], key: str | os.PathLike[str] | None = None,
                 password: str | None = None) -> ssl.SSLContext:
     """A context for `Server.listen(tls=...)`: TLS 1.2 and newer, HTTP/1.1.
@@ -412,59 +292,3 @@ def tls_context(certificate: str | os.PathLike[str], key: str | os.PathLike[str]
         ValueError: a file is missing, unreadable or not what it should be; the text says which.
     """
     return make_context(certificate, key, password, ["http/1.1"])
-
-
-def bind_address(host: str, port: int) -> socket.socket:
-    """A TCP socket at an address, for `Server.listen(sock=...)`.
-
-    Raises:
-        OSError: the address is in use, not ours, or may not be used.
-    """
-    try:
-        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except socket.gaierror as error:
-        raise OSError(errno.EADDRNOTAVAIL, f"no address for this host: {error.strerror}", host) from None
-    family, kind, protocol, _, address = found[0]
-    sock = socket.socket(family, kind, protocol)
-    try:
-        if os.name == "posix":  # elsewhere it lets two programs have one port
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind(address)
-    except OSError:
-        sock.close()
-        raise
-    return sock
-
-
-def _bind_path(path: str, mode: int) -> socket.socket:
-    _remove_stale(path)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    # Born without permissions for others, so that nobody connects before they are set.
-    umask = os.umask(0o777 & ~mode)
-    try:
-        sock.bind(path)
-    except OSError:
-        sock.close()
-        raise
-    finally:
-        os.umask(umask)
-    return sock
-
-
-def _remove_stale(path: str) -> None:
-    """Remove a socket file that nobody serves. Anything else in its place is left, and `bind` refuses it."""
-    try:
-        if not stat.S_ISSOCK(os.stat(path).st_mode):
-            return
-    except OSError:
-        return
-    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
-        probe.setblocking(False)  # somebody serves it whose backlog is full
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            os.unlink(path)
-        except OSError:
-            pass

@@ -24,11 +24,12 @@ from email.message import Message
 from http.client import HTTPResponse
 from typing import Any, NamedTuple, cast
 
-from evloop_http.connection import Application, Connection, Log, Service, State, Timeouts
+from evloop_http.connection import Connection
 from evloop_http.http1 import HeadParser, Limits, ResponseEncoder
 from evloop_http.messages import Request, RequestHead, Response
 from evloop_http.net.reactor import READ, WRITE, FileDescriptor, Reactor
 from evloop_http.net.transport import HIGH_WATER, FileSpan, Transport
+from evloop_http.service import Application, Log, Service, State, Timeouts
 
 #: Room for whatever a test writes.
 PLENTY = 1 << 40

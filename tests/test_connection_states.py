@@ -19,11 +19,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
-from evloop_http.connection import Application, Connection, State, Timeouts
+from evloop_http.connection import Connection
 from evloop_http.http1 import CONTINUE
 from evloop_http.messages import Request, Response
 from evloop_http.net.reactor import READ, WRITE
 from evloop_http.net.transport import HIGH_WATER
+from evloop_http.service import Application, State, Timeouts
 from fakes import (
     GARBAGE,
     GET,

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from evloop_http.connection import Timeouts
 from evloop_http.messages import Request, Response
 from evloop_http.net.reactor import READ, Reactor
 from evloop_http.server import Server, tls_context
+from evloop_http.service import Timeouts
 from fakes import GET, LAST_GET, hello, read_answers
 
 PATIENCE = 20

@@ -609,7 +609,7 @@ EVERY_OCTET = [bytes([octet]) for octet in range(256)]
 def test_only_space_and_tab_are_trimmed_and_only_field_characters_taken() -> None:
     """CVE-2019-16789, CVE-2023-37276: each byte before, within and behind a value, and in a name."""
     for raw in EVERY_OCTET:
-        allowed = raw == b"\t" or raw >= b" " and raw != b"\x7f"
+        allowed = raw == b"\t" or (raw >= b" " and raw != b"\x7f")
         for value in (raw + b"v", b"v" + raw + b"v", b"v" + raw):
             told = read([request(b"X: " + value)])
             if not allowed:

@@ -36,15 +36,17 @@ def names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-ALL = names("__init__ __main__ messages http1 net app connection server access cli demo")
+ALL = names("__init__ __main__ messages http1 net app service exchange connection server access cli demo")
 
 RULES = {
     "messages": Rule(names(""), names("socket ssl selectors threading")),
     "http1": Rule(names("messages"), names("socket ssl selectors time os logging threading")),
     "net": Rule(names(""), names("http urllib email")),
     "app": Rule(names("messages"), names("socket ssl selectors"), optional=True),
-    "connection": Rule(names("messages http1 net"), names("socket ssl selectors time")),
-    "server": Rule(names("connection http1 net")),
+    "service": Rule(names("messages http1 net connection"), names("socket ssl selectors time")),
+    "exchange": Rule(names("messages http1 net"), names("socket ssl selectors time")),
+    "connection": Rule(names("messages http1 net service exchange"), names("socket ssl selectors time")),
+    "server": Rule(names("connection service http1 net")),
     "access": Rule(names("messages"), names("socket ssl selectors threading")),
     "cli": Rule(ALL, optional=True),
     "demo": Rule(ALL, optional=True),

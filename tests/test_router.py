@@ -6,10 +6,10 @@ import uuid
 from typing import Any
 
 import pytest
-from asking import make_request
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asking import make_request
 from evloop_http import HTTPError, Request, Response
 from evloop_http.app.router import Converter, Pattern, Router
 

@@ -29,11 +29,12 @@ from typing import Any
 
 import pytest
 
-from evloop_http.connection import State, Timeouts
 from evloop_http.http1 import Limits
 from evloop_http.messages import FileBody, Request, Response
+from evloop_http.net import tls
 from evloop_http.net.reactor import Reactor
 from evloop_http.server import Server, tls_context
+from evloop_http.service import State, Timeouts
 from fakes import GET, LAST_GET, Answer, Later, echo, get, hello, post, read_answers
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -55,10 +56,10 @@ def can_ipv6() -> bool:
 @contextlib.contextmanager
 def serving(application: Callable[[Request], Any] = hello, **options: Any) -> Iterator[Server]:
     """A server on 127.0.0.1 that the test turns itself; afterwards it has given everything back."""
-    tls = options.pop("tls", None)
+    context = options.pop("tls", None)
     reactor = Reactor()
     server = Server(application, reactor=reactor, **options)
-    server.listen(tls=tls)
+    server.listen(tls=context)
     try:
         yield server
     finally:
@@ -422,7 +423,8 @@ EXHAUSTED = """
 import logging, resource, sys
 from concurrent.futures import Future
 from evloop_http.messages import Response
-import evloop_http.server as module
+import evloop_http.net.listener as module
+from evloop_http.server import Server
 
 module.EXHAUSTED_PAUSE = 0.1
 logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(message)s")
@@ -433,7 +435,7 @@ def application(request):
     server.reactor.call_later(wait, lambda: future.set_result(Response(str(server.reactor.turn))))
     return future
 
-server = module.Server(application)
+server = Server(application)
 server.listen()
 resource.setrlimit(resource.RLIMIT_NOFILE, (30, 30))
 print(server.addresses[0][1], flush=True)
@@ -548,7 +550,9 @@ def trusting(certificate: Certificate) -> ssl.SSLContext:
 
 @contextlib.contextmanager
 def secure_client(server: Server, certificate: Certificate) -> Iterator[ssl.SSLSocket]:
-    with connect(server) as bare, trusting(certificate).wrap_socket(bare, server_hostname="localhost") as client:
+    # A connection that ends without close_notify is an error for this client.
+    with connect(server) as bare, trusting(certificate).wrap_socket(
+            bare, server_hostname="localhost", suppress_ragged_eofs=False) as client:
         yield client
 
 
@@ -599,6 +603,17 @@ def test_more_pipelined_requests_than_a_read_takes_are_all_answered_over_tls(cer
         sender.start()
         assert len(read_answers(read_to_end(client))) == 20_001
         sender.join()
+
+
+def test_what_a_small_read_leaves_decrypted_is_not_stranded(certificate: Certificate,
+                                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tls, "READ_SIZE", 100)
+    with secure_server(certificate, echo) as server, secure_client(server, certificate) as client:
+        client.sendall(post(bytes(5000)) + GET * 20)
+        assert len(read_answers(client.recv(65536))) >= 1
+        client.sendall(LAST_GET)
+        read_to_end(client)
+        assert server.stats()["requests"] == 22
 
 
 def test_bodies_of_every_kind_are_sent_over_tls(certificate: Certificate, tmp_path: Path) -> None:

@@ -1,0 +1,171 @@
+"""JOINT. One request: while its body comes (`Upload`), and while it is answered (`Exchange`).
+
+Most answers are bytes that the socket takes whole, and need none of this. An `Exchange` is made
+for those that take their time: a future that is not done yet, an iterator whose pieces go out at
+the pace of the reader, a file, an answer larger than the socket's buffer.
+
+The application's exceptions are judged here too: one that is an `HTTPError` is its answer, any
+other becomes a line in the log and a 500.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+from collections.abc import Iterator
+from concurrent.futures import Future
+from typing import Any
+
+from .http1 import BodyEncoder
+from .messages import FileBody, HTTPError, Request, RequestHead, Response
+from .net.transport import HIGH_WATER, Transport
+
+logger = logging.getLogger("evloop_http.server")
+
+#: Pieces of an iterator sent in one wake; then others have their turn.
+PIECE_BUDGET = 32
+#: The end of an iterator, which no application can yield. (An empty piece is no end, and None is a mistake.)
+_NO_MORE: Any = object()
+
+
+def failure(head: RequestHead, error: BaseException) -> Response:
+    """The answer in the place of one that failed: what the application asked for, or 500 and a line in the log."""
+    if isinstance(error, HTTPError):
+        return error.response()
+    logger.error("%s: the application failed", head.line, exc_info=error)
+    return HTTPError(500, "The server failed to answer this request.").response()
+
+
+def checked(head: RequestHead, answer: object) -> Response:
+    """`answer`, or a failure if it is no response."""
+    if isinstance(answer, Response):
+        return answer
+    return failure(head, TypeError(f"an application returns a Response, not {type(answer).__name__}"))
+
+
+def outcome(head: RequestHead, future: Future[Response]) -> Response:
+    """The response that a future came to."""
+    if future.cancelled():
+        return HTTPError(503, "The request was cancelled.").response()
+    error = future.exception()
+    return checked(head, future.result()) if error is None else failure(head, error)
+
+
+def dispose(response: Response) -> None:
+    """Close a response: a generator's `finally` is the application's code, and may fail like it."""
+    try:
+        response.close()
+    except Exception:
+        logger.exception("closing the body of a response failed")
+
+
+class Upload:
+    """A request whose body is coming."""
+
+    __slots__ = ("_body", "head", "started")
+
+    def __init__(self, head: RequestHead, started: float) -> None:
+        self.head = head
+        self.started = started
+        self._body: bytes | bytearray = b""
+
+    def add(self, data: bytes) -> None:
+        """Keep some of the body: a small one comes at once and is not copied; pieces are gathered in place."""
+        if not self._body:
+            self._body = data
+        elif isinstance(self._body, bytearray):
+            self._body += data
+        else:
+            self._body = bytearray(self._body) + data
+
+    @property
+    def received(self) -> int:
+        """Bytes of the body that have come."""
+        return len(self._body)
+
+    @property
+    def body(self) -> bytes:
+        """What has come."""
+        return bytes(self._body)
+
+
+class Progress(enum.Enum):
+    """How far an answer is."""
+
+    WAITING = "for the socket to have room"
+    YIELDED = "there is more, but others have their turn first"
+    DONE = "the socket has taken all of it"
+    FAILED = "it cannot be finished"
+
+
+class Exchange:
+    """A request that is being answered, from its handling to the last byte of its answer."""
+
+    __slots__ = ("_framing", "_future", "_pieces", "_request", "head", "keep_alive", "response", "size", "started")
+
+    def __init__(self, head: RequestHead | None, started: float, keep_alive: bool = False) -> None:
+        self.head = head
+        #: when it was handed to the application, in seconds of the reactor's clock
+        self.started = started
+        self.keep_alive = keep_alive
+        self.response: Response | None = None
+        #: bytes of content sent
+        self.size = 0
+        self._request: Request | None = None
+        self._future: Future[Response] | None = None
+        self._framing: BodyEncoder | None = None
+        self._pieces: Iterator[bytes] = iter(())
+
+    def wait_for(self, request: Request, future: Future[Response]) -> None:
+        """The application works at it."""
+        self._request = request
+        self._future = future
+
+    def begin(self, transport: Transport, response: Response, framing: BodyEncoder | None) -> None:
+        """Begin with the body; its head is held by the transport already. Without framing none is sent."""
+        self.response = response
+        body = response.body
+        if framing is None or isinstance(body, bytes):
+            transport.flush()
+        elif isinstance(body, FileBody):
+            self.size = body.length
+            transport.send_file(body.file, body.offset, body.length)
+        else:
+            self._pieces = body
+            self._framing = framing
+
+    def advance(self, transport: Transport) -> Progress:
+        """Go on with the body as far as the peer takes it."""
+        if self._framing is not None:
+            progress = self._produce(transport, self._framing)
+            if progress is not Progress.DONE:
+                return progress
+            self._framing = None
+        return Progress.WAITING if transport.queued else Progress.DONE
+
+    def _produce(self, transport: Transport, framing: BodyEncoder) -> Progress:
+        """Ask the application's iterator for pieces while there is room for them."""
+        try:
+            for _ in range(PIECE_BUDGET):
+                if transport.closed or transport.queued >= HIGH_WATER:
+                    return Progress.WAITING
+                piece = next(self._pieces, _NO_MORE)
+                if piece is _NO_MORE:
+                    transport.write(framing.finish())
+                    return Progress.DONE
+                self.size += len(piece)
+                transport.write(framing.encode(piece))
+        except Exception as error:
+            assert self.head is not None
+            failure(self.head, error)
+            return Progress.FAILED
+        return Progress.YIELDED
+
+    def drop(self) -> None:
+        """Let go of it: tell the application if it is still at work, close what the answer holds."""
+        if self._request is not None:
+            self._request.disconnected = True
+        if self._future is not None:
+            self._future.cancel()
+        if self.response is not None:
+            dispose(self.response)

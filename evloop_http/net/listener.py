@@ -1,0 +1,198 @@
+"""Listening sockets: where they are bound, and how connections are taken from them.
+
+Three things about accepting that are easy to get wrong:
+
+*A backlog is drained in portions.* Each `accept` costs some tens of microseconds; taking a
+thousand in one wake would keep everybody else waiting. What is left is reported again.
+
+*Out of descriptors is not an error of the connection but of the moment.* The connection stays in
+the backlog and the listener stays readable, so trying again at once is a spin. The listener is
+taken out of the selector for a second, and the log has one line for it.
+
+*Stopping takes in what was already accepted by the kernel.* A client whose connection waits in
+the backlog believes it is connected; closing the listener would reset it. So the backlog is
+emptied first, then the listener is closed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import socket
+import ssl
+import stat
+import sys
+from collections.abc import Callable
+
+from .reactor import READ, Reactor
+from .tls import HandshakeBudget, TlsTransport
+from .transport import Transport
+
+logger = logging.getLogger("evloop_http.server")
+
+#: Connections accepted in one wake; over TLS each costs ten times as much.
+ACCEPT_BUDGET = 64
+TLS_ACCEPT_BUDGET = 16
+#: Seconds without accepting when there are no descriptors left.
+EXHAUSTED_PAUSE = 1.0
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+#: Connections that are taken in at the end: more than any backlog holds.
+_WHOLE_BACKLOG = 4 * socket.SOMAXCONN
+
+
+class Listener:
+    """One listening socket on a reactor.
+
+    Args:
+        context: makes its connections TLS.
+        path: the file of a Unix socket, to be removed at the end.
+        has_room: asked before each connection is taken.
+        adopt: given the transport of each.
+    """
+
+    def __init__(self, reactor: Reactor, sock: socket.socket, *, has_room: Callable[[], bool],
+                 adopt: Callable[[Transport], object], context: ssl.SSLContext | None = None,
+                 path: str | None = None) -> None:
+        sock.setblocking(False)
+        #: (host, port), or the path of a Unix socket; known after closing too
+        self.address: tuple[str, int] | str = path or sock.getsockname()[:2]
+        self.secure = context is not None
+        self._sock = sock
+        self._context = context
+        self._path = path
+        self._has_room = has_room
+        self._adopt = adopt
+        self._reactor = reactor
+        self._budget = HandshakeBudget(reactor)
+        self._listening = False
+        self._retry = reactor.timer(self.resume)
+        self._reported = 0.0
+
+    def resume(self) -> None:
+        """Accept, unless it is being done."""
+        if not self._listening and self._sock.fileno() >= 0:
+            self._reactor.register(self._sock, READ, self._on_ready)
+            self._listening = True
+
+    def pause(self) -> None:
+        """Let connections wait in the backlog until `resume`."""
+        if self._listening:
+            self._reactor.unregister(self._sock)
+            self._listening = False
+
+    def _on_ready(self, events: int) -> None:
+        self._accept(ACCEPT_BUDGET if self._context is None else TLS_ACCEPT_BUDGET)
+
+    def _accept(self, budget: int) -> None:
+        """Take connections out of the backlog, at most so many."""
+        for _ in range(budget):
+            if not self._has_room():
+                self.pause()
+                return
+            try:
+                sock, address = self._sock.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                if error.errno in _EXHAUSTED:
+                    self._wait_for_descriptors(error)
+                    return
+                continue  # this one has gone while it waited
+            self._take(sock, address)
+
+    def _take(self, sock: socket.socket, address: object) -> None:
+        # Interned: a client's connections share one string of its address.
+        client = sys.intern(address[0]) if isinstance(address, tuple) else ""
+        try:
+            if self._context is None:
+                transport = Transport(sock, self._reactor, client)
+            else:
+                transport = TlsTransport(sock, self._reactor, client, context=self._context, budget=self._budget)
+        except OSError:
+            sock.close()
+            return
+        self._adopt(transport)
+
+    def _wait_for_descriptors(self, error: OSError) -> None:
+        now = self._reactor.now
+        if now >= self._reported:  # once in a burst
+            logger.error("cannot accept connections: %s; trying again every %g s", error.strerror, EXHAUSTED_PAUSE)
+        self._reported = now + 2 * EXHAUSTED_PAUSE
+        self.pause()
+        self._retry.move(now + EXHAUSTED_PAUSE)
+
+    def close(self, drain: bool = True) -> None:
+        """Stop listening; with `drain`, after taking in what waits in the backlog."""
+        if self._sock.fileno() < 0:
+            return
+        if drain:
+            self._accept(_WHOLE_BACKLOG)
+        self.pause()
+        self._retry.cancel()
+        self._sock.close()
+        if self._path is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(self._path)
+
+
+def bind_address(host: str, port: int) -> socket.socket:
+    """A TCP socket at an address, for `Server.listen(sock=...)`.
+
+    Raises:
+        OSError: the address is in use, not ours, or may not be used.
+    """
+    try:
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except socket.gaierror as error:
+        raise OSError(errno.EADDRNOTAVAIL, f"no address for this host: {error.strerror}", host) from None
+    family, kind, protocol, _, address = found[0]
+    sock = socket.socket(family, kind, protocol)
+    try:
+        if os.name == "posix":  # elsewhere it lets two programs have one port
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(address)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def bind_path(path: str, mode: int) -> socket.socket:
+    """A Unix socket at a path, with these permissions; a socket file that nobody serves is replaced.
+
+    Raises:
+        OSError: something else is in its place, or it may not be put there.
+    """
+    _remove_stale(path)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    # Born without permissions for others, so that nobody connects before they are set.
+    umask = os.umask(0o777 & ~mode)
+    try:
+        sock.bind(path)
+    except OSError:
+        sock.close()
+        raise
+    finally:
+        os.umask(umask)
+    return sock
+
+
+def _remove_stale(path: str) -> None:
+    """Remove a socket file that nobody serves. Anything else in its place is left, and `bind` refuses it."""
+    try:
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            return
+    except OSError:
+        return
+    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
+        probe.setblocking(False)  # somebody serves it whose backlog is full
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+        except OSError:
+            pass

@@ -1,0 +1,122 @@
+"""What the connections of a server share: their states, how long each may last, whom they ask.
+
+There is one `Service` for a server, made by it and handed to every connection: nothing is kept
+for each connection that can be kept once.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from types import FunctionType, MethodType
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .http1 import HeadParser, ResponseEncoder
+from .messages import Request, RequestHead, Response
+from .net.reactor import Reactor
+from .net.timers import NEVER
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+#: What answers requests: at once, or by a future.
+Application = Callable[[Request], Response | Future[Response]]
+
+
+class State(enum.Enum):
+    """What a connection is waiting for."""
+
+    HANDSHAKING = "handshaking"
+    IDLE = "idle"
+    READING_HEADERS = "reading headers"
+    READING_BODY = "reading body"
+    HANDLING = "handling"
+    WRITING = "writing"
+    LINGERING = "lingering"
+    CLOSED = "closed"
+
+    # By identity: the enum's own hash is a function in Python, and states are keys on the fast path.
+    __hash__ = object.__hash__
+
+
+HANDSHAKING, IDLE, READING_HEADERS, READING_BODY, HANDLING, WRITING, LINGERING, CLOSED = State
+
+#: Every legal move.
+FOLLOWERS: dict[State, frozenset[State]] = {
+    HANDSHAKING: frozenset({IDLE, WRITING, CLOSED}),
+    IDLE: frozenset({READING_HEADERS, READING_BODY, HANDLING, WRITING, CLOSED}),
+    READING_HEADERS: frozenset({READING_BODY, HANDLING, WRITING, CLOSED}),
+    READING_BODY: frozenset({HANDLING, WRITING, CLOSED}),
+    HANDLING: frozenset({IDLE, WRITING, CLOSED}),
+    WRITING: frozenset({IDLE, LINGERING, CLOSED}),
+    LINGERING: frozenset({CLOSED}),
+    CLOSED: frozenset(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long each thing may take, in seconds. All are on by default."""
+
+    #: from accept to the end of the TLS handshake; then the connection is closed
+    handshake: float = 10
+    #: from a request's first byte to the end of its head, whatever comes in between; then 408
+    head: float = 10
+    #: for a body to come, to which every `body_rate` bytes that have come add a second; then 408
+    body: float = 10
+    #: bytes a second
+    body_rate: float = 1024
+    #: for the application to answer; then 503. Off, for only the application knows
+    handler: float | None = None
+    #: without the peer's taking a byte of the answer; then the connection is reset
+    write: float = 30
+    #: between two requests; then the connection is closed
+    idle: float = 75
+    #: for the peer to close, after an answer that ends the connection
+    linger: float = 2
+
+    def by_state(self) -> dict[State, float]:
+        """Seconds for each state, `NEVER` for none."""
+        handler = NEVER if self.handler is None else self.handler
+        return dict(zip(State, (self.handshake, self.idle, self.head, self.body, handler, self.write, self.linger,
+                                NEVER), strict=True))
+
+
+class Log(Protocol):
+    """Who is told of every answer (see `access`)."""
+
+    def record(self, client: str, head: RequestHead | None, status: int, size: int, seconds: float) -> None: ...
+
+
+@dataclass(slots=True)
+class Service:
+    """What all the connections of a server share."""
+
+    #: answers requests; that it keeps to its contract is checked
+    application: Callable[[Request], object]
+    reactor: Reactor
+    heads: HeadParser
+    encoder: ResponseEncoder
+    timeouts: Timeouts
+    log: Log | None = None
+    #: called when a connection has ended
+    on_closed: Callable[[Connection], None] = lambda connection: None
+    #: no connection is kept any more
+    draining: bool = False
+    connections: set[Connection] = field(default_factory=set)
+    seconds: dict[State, float] = field(init=False)
+    #: the application, bound once: calling an instance would look its `__call__` up every time
+    answer: Callable[[Request], object] = field(init=False)
+    #: what the application wants its requests to be
+    request_class: type[Request] = field(init=False)
+    #: asked before a body is invited (`Expect: 100-continue`); its answer, if any, goes out instead
+    preview: Callable[[Request], object] | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.seconds = self.timeouts.by_state()
+        application: Any = self.application
+        self.answer = application if isinstance(application, FunctionType | MethodType) else application.__call__
+        self.request_class = getattr(application, "request_class", Request)
+        self.preview = getattr(application, "preview", None)

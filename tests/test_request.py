@@ -1,0 +1,163 @@
+"""What a handler sees of a request: text, JSON, forms, cookies, the browser."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asking import make_request
+from evloop_http import HTTPError, Request
+
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
+
+
+def with_body(body: bytes, content_type: str | None = None) -> Request:
+    return make_request("POST", "/", {} if content_type is None else {"Content-Type": content_type}, body)
+
+
+def status_of(ask: Any, *args: Any) -> int:
+    with pytest.raises(HTTPError) as caught:
+        ask(*args)
+    return caught.value.status
+
+
+def test_a_request_tells_what_came_over_the_wire() -> None:
+    request = make_request("PUT", "/a%20b/%C3%BC?x=1&y=&x=2&z", {"X-One": "1", "x-one": "2"}, b"body")
+    assert (request.method, request.path, request.target) == ("PUT", "/a b/ü", "/a%20b/%C3%BC?x=1&y=&x=2&z")
+    assert (request.version, request.client, request.scheme) == ("1.1", "192.0.2.7", "http")
+    assert (request.host, request.url) == ("test.example:8080", f"http://test.example:8080{request.target}")
+    assert (request.headers["X-ONE"], request.body) == ("1, 2", b"body")
+    assert (request.query["x"], request.query.get_all("x"), request.query["y"]) == ("1", ["1", "2"], "")
+    assert list(request.query) == ["x", "y", "z"]
+    assert request.query.get("x", 0, int) == 1
+    assert request.query.get("nothing") is None
+
+
+def test_only_an_ampersand_separates_parameters() -> None:
+    assert dict(make_request("GET", "/?a=1;b=2&c=%26").query) == {"a": "1;b=2", "c": "&"}
+
+
+def test_a_request_may_be_given_attributes_of_ones_own() -> None:
+    request: Any = make_request()
+    request.user = "ada"
+    assert request.user == "ada"
+
+
+# -- text
+
+
+@pytest.mark.parametrize(("content_type", "body", "text"), [
+    (None, "ü".encode(), "ü"),
+    ("text/plain", "ü".encode(), "ü"),
+    ("text/plain; charset=ISO-8859-1", b"\xfc", "ü"),
+    ('text/plain; Charset="utf-16"', "ü".encode("utf-16"), "ü"),
+    ("text/plain; format=flowed; charset=cp1252", b"\x80", "€"),
+    ("text/plain; charset=", "ü".encode(), "ü"),
+])
+def test_text_is_read_by_its_charset(content_type: str | None, body: bytes, text: str) -> None:
+    assert with_body(body, content_type).text == text
+
+
+@pytest.mark.parametrize(("charset", "status"), [
+    ("utf-8", 400), ("ascii", 400), ("utf-16", 400),
+    ("klingon", 415), ("..", 415), ("/etc/passwd", 415), ("\xfc", 415),
+    # Codecs of Python's own that are no charsets: some are not of text, one takes quadratic time, one always fails.
+    ("hex", 415), ("rot13", 415), ("zlib", 415), ("punycode", 415), ("idna", 415), ("unicode_escape", 415),
+    ("undefined", 415),
+])
+def test_text_that_cannot_be_read_is_the_peers_fault(charset: str, status: int) -> None:
+    assert status_of(lambda: with_body(b"\xff\xfe\xff", f"text/plain; charset={charset}").text) == status
+
+
+@given(st.text(st.characters(codec="latin-1", categories=(), include_characters="abzu-8TF\"\\;=, \t'\xfc"), max_size=40))
+def test_any_content_type_gives_text_or_the_peers_fault(content_type: str) -> None:
+    request = with_body(b"body", f"text/plain; charset={content_type}")
+    try:
+        assert isinstance(request.text, str)
+    except HTTPError as error:
+        assert error.status in (400, 415)
+
+
+# -- JSON
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "Application/JSON; charset=utf-8", "application/vnd.x+json"])
+def test_json_is_read_where_it_is_json(content_type: str) -> None:
+    assert with_body('{"name": "ü"}'.encode(), content_type).json() == {"name": "ü"}
+
+
+@pytest.mark.parametrize("content_type", [None, "text/plain", "application/x-www-form-urlencoded", "json", "text/json;x"])
+def test_json_of_another_type_is_415(content_type: str | None) -> None:
+    # A page of another site can send these without asking, and JSON in the midst of it.
+    assert status_of(with_body(b"{}", content_type).json) == 415
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"{'a': 1}", b"\xff", b"[" * 100_000, b"1" * 5000, b"nul", b"{} {}"])
+def test_malformed_json_is_400(body: bytes) -> None:
+    assert status_of(with_body(body, "application/json").json) == 400
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(),
+                    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=10))
+def test_what_another_program_wrote_as_json_is_read_back(value: Any) -> None:
+    assert with_body(json.dumps(value).encode(), "application/json").json() == value
+
+
+# -- cookies
+
+
+@pytest.mark.parametrize(("sent", "cookies"), [
+    ("", {}),
+    ("a=1", {"a": "1"}),
+    ("a=1; b=2;c=3 ;  d=4", {"a": "1", "b": "2", "c": "3", "d": "4"}),
+    ('a="quoted"; b=', {"a": "quoted", "b": ""}),
+    ("a=b=c", {"a": "b=c"}),
+    ("a=first; a=second", {"a": "first"}),
+    ("=nameless; nothing; a=1; ==x", {"a": "1"}),
+])
+def test_cookies_are_read_by_name(sent: str, cookies: dict[str, str]) -> None:
+    assert make_request(headers={"Cookie": sent}).cookies == cookies
+
+
+def test_cookies_may_come_in_several_fields() -> None:
+    assert make_request(headers=[("Cookie", "a=1"), ("Cookie", "b=2")]).cookies == {"a": "1", "b": "2"}
+
+
+# -- forms: see test_forms.py
+
+
+def test_a_form_is_read_once_and_is_empty_where_there_is_no_body() -> None:
+    request = with_body(b"a=1", "application/x-www-form-urlencoded")
+    assert request.form is request.form
+    assert dict(make_request("POST").form) == {}
+    assert dict(make_request("POST").files) == {}
+
+
+# -- the browser
+
+
+@pytest.mark.parametrize(("agent", "name"), [
+    (FIREFOX, "Firefox"),
+    ("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36", "Chrome"),
+    ("curl/8.5.0", "curl"),
+    ("nobody ever heard of this", "your browser"),
+    ("", "your browser"),
+])
+def test_the_browsers_name_is_read_out_of_user_agent(agent: str, name: str) -> None:
+    request = make_request(headers={"User-Agent": agent})
+    assert (request.user_agent, request.browser) == (agent, name)
+
+
+def test_a_client_without_user_agent_is_your_browser() -> None:
+    assert (make_request().user_agent, make_request().browser) == ("", "your browser")
+
+
+def test_without_its_library_the_browsers_name_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ua_parser", None)
+    with pytest.raises(RuntimeError, match=r"evloop-http\[browser\]"):
+        _ = make_request().browser
