@@ -25,7 +25,6 @@ import logging
 from concurrent.futures import Future
 
 from .exchange import Exchange, Progress, Upload, checked, dispose, failure, outcome
-from .http1 import CLOSED as STREAM_CLOSED
 from .http1 import CONTINUE, BodyData, EndOfMessage, Pause, ProtocolError, RequestParser
 from .messages import FileBody, HTTPError, Request, RequestHead, Response
 from .net.transport import HIGH_WATER, Transport
@@ -164,8 +163,7 @@ class Connection:
                     return
         except ProtocolError as error:
             logger.debug("%s: refused: %s", self._transport.client, error)
-            sentence = f"{error.message[0].upper()}{error.message[1:]} ({error.rule.partition(':')[0]})."
-            self._refuse(error.status, sentence)
+            self._refuse(error.status, error.sentence)
             return
         self._yield_turn()
 
@@ -192,8 +190,7 @@ class Connection:
         upload = self._upload
         assert upload is not None
         upload.add(data)
-        timeouts = self._service.timeouts
-        self._timer.move(upload.started + timeouts.body + upload.received / timeouts.body_rate)
+        self._timer.move(upload.deadline(self._service.timeouts))
         return True
 
     def _on_end(self) -> bool:
@@ -207,7 +204,7 @@ class Connection:
         self._transport.reading = True
         if not self._transport.flush():
             self._wait_for_room()
-        elif pause is STREAM_CLOSED:
+        elif pause is Pause.CLOSED:
             self.close()
         elif self.state is IDLE and self._parser.pending:
             self._enter(READING_HEADERS)
@@ -296,7 +293,7 @@ class Connection:
             assert head is not None  # our own answers are well-formed
             return self._answer(head, failure(head, error), started, keep_alive)
         if service.log is not None:
-            self._record(head, response.status, len(response.body), started)
+            service.record(transport.client, head, response.status, len(response.body), started)
         if pending and keep_alive and transport.queued < HIGH_WATER:
             transport.hold(data)  # more requests have come: their answers leave in one send
         elif not transport.write(data):
@@ -335,21 +332,20 @@ class Connection:
 
     def _finish(self, exchange: Exchange) -> bool:
         """Send as much of the answer as the peer takes; whether that was all of it and the connection is kept."""
-        transport, reactor = self._transport, self._service.reactor
+        transport, service = self._transport, self._service
         before = transport.sent
         progress = exchange.advance(transport)
         if self.state is not WRITING:
             return False
         if transport.sent > before:
             # The clock itself: the application may have taken its time for these pieces.
-            self._timer.move(reactor.time() + self._service.seconds[WRITING])
+            self._timer.move(service.reactor.time() + service.seconds[WRITING])
         if progress is Progress.FAILED:
             self._abort()  # the head is out, so there is no other way to say it
         elif progress is Progress.YIELDED:
-            reactor.call_soon(self._resume, exchange)
+            service.reactor.call_soon(self._resume, exchange)
         elif progress is Progress.DONE:
-            if exchange.response is not None:  # else it was recorded when it was written
-                self._record(exchange.head, exchange.response.status, exchange.size, exchange.started)
+            exchange.record(service, transport.client)
             self._drop_exchange()
             if exchange.keep_alive:
                 return True
@@ -361,13 +357,6 @@ class Connection:
             if self._advance():
                 self._read()
             self._transport.settle()
-
-    def _record(self, head: RequestHead | None, status: int, size: int, started: float) -> None:
-        """Tell the access log, if there is one, of an answer with so many bytes of content."""
-        service = self._service
-        if service.log is not None:
-            sent = 0 if head is not None and head.method == "HEAD" else size
-            service.log.record(self._transport.client, head, status, sent, service.reactor.time() - started)
 
     def _refuse(self, status: int, message: str) -> None:
         """Answer what cannot be read on; the connection ends, and nothing more of it is parsed."""
@@ -413,7 +402,6 @@ class Connection:
         self._timer.cancel()
         self._transport.close()
         self._drop_exchange()
-        self._upload = None
         self._service.connections.discard(self)
         self._service.on_closed(self)
 

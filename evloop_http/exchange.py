@@ -19,6 +19,7 @@ from typing import Any
 from .http1 import BodyEncoder
 from .messages import FileBody, HTTPError, Request, RequestHead, Response
 from .net.transport import HIGH_WATER, Transport
+from .service import Service, Timeouts
 
 logger = logging.getLogger("evloop_http.server")
 
@@ -78,10 +79,9 @@ class Upload:
         else:
             self._body = bytearray(self._body) + data
 
-    @property
-    def received(self) -> int:
-        """Bytes of the body that have come."""
-        return len(self._body)
+    def deadline(self, timeouts: Timeouts) -> float:
+        """When more of it must have come: only what has come moves it, not that something comes."""
+        return self.started + timeouts.body + len(self._body) / timeouts.body_rate
 
     @property
     def body(self) -> bytes:
@@ -160,6 +160,11 @@ class Exchange:
             failure(self.head, error)
             return Progress.FAILED
         return Progress.YIELDED
+
+    def record(self, service: Service, client: str) -> None:
+        """Tell the access log; an answer of bytes it was told of when that was written."""
+        if self.response is not None:
+            service.record(client, self.head, self.response.status, self.size, self.started)
 
     def drop(self) -> None:
         """Let go of it: tell the application if it is still at work, close what the answer holds."""

@@ -120,3 +120,9 @@ class Service:
         self.answer = application if isinstance(application, FunctionType | MethodType) else application.__call__
         self.request_class = getattr(application, "request_class", Request)
         self.preview = getattr(application, "preview", None)
+
+    def record(self, client: str, head: RequestHead | None, status: int, size: int, started: float) -> None:
+        """Tell the access log, if there is one, of an answer with so many bytes of content."""
+        if self.log is not None:
+            sent = 0 if head is not None and head.method == "HEAD" else size
+            self.log.record(client, head, status, sent, self.reactor.time() - started)

@@ -19,7 +19,7 @@ import pytest
 from evloop_http import connection as connection_module
 from evloop_http.connection import Connection
 from evloop_http.http1 import CONTINUE, Limits
-from evloop_http.messages import FileBody, HTTPError, Request, Response
+from evloop_http.messages import FileBody, HTTPError, Request, RequestHead, Response
 from evloop_http.net.transport import HIGH_WATER, READ_SIZE
 from evloop_http.service import Application, State, Timeouts
 from fakes import GARBAGE, GET, LAST_GET, PLENTY, FakeNet, Later, ListLog, always, echo, get, hello, post, raising
@@ -1037,6 +1037,27 @@ def test_an_http_error_with_a_header_that_none_may_be_becomes_a_500(serve: Serve
     peer = serve(application).connect()
     peer.send(GET)
     assert peer.statuses == [500]
+
+
+class BrokenLog:
+    def record(self, client: str, head: RequestHead | None, status: int, size: int, seconds: float) -> None:
+        raise ValueError("no log today")
+
+
+class BrokenRequests:
+    request_class = int
+
+    def __call__(self, request: Request) -> Response:
+        return Response()
+
+
+@pytest.mark.parametrize("options", [{"log": BrokenLog()}, {"application": BrokenRequests()}])
+@pytest.mark.parametrize("body", [b"hello", iter([b"hello"])])
+def test_what_the_host_s_own_parts_raise_leaves_no_connection_hanging(serve: Serve, options: dict[str, Any],
+                                                                      body: Any) -> None:
+    peer = serve(**{"application": always(Response(body)), **options}).connect()
+    peer.send(GET)
+    assert peer.state() in (State.IDLE, State.LINGERING, State.CLOSED)
 
 
 # Stopping

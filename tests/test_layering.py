@@ -44,7 +44,7 @@ RULES = {
     "net": Rule(names(""), names("http urllib email")),
     "app": Rule(names("messages"), names("socket ssl selectors"), optional=True),
     "service": Rule(names("messages http1 net connection"), names("socket ssl selectors time")),
-    "exchange": Rule(names("messages http1 net"), names("socket ssl selectors time")),
+    "exchange": Rule(names("messages http1 net service"), names("socket ssl selectors time")),
     "connection": Rule(names("messages http1 net service exchange"), names("socket ssl selectors time")),
     "server": Rule(names("connection service http1 net")),
     "access": Rule(names("messages"), names("socket ssl selectors threading")),

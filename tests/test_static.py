@@ -225,12 +225,12 @@ def test_no_path_resolves_outside_of_the_root(site: Path, pieces: list[str], sep
     ("/", "/sub", "/sub/"),
     ("/", "/with%20index", "/with%20index/"),
     ("/", "/sub/deep?x=1", "/sub/deep/"),
-    ("/", "//sub", "//sub/"),
+    ("/", "//sub", "/sub/"),
     ("/", "/dir%20link", "/dir%20link/"),
     ("/m", "/m", "/m/"),
     ("/m/n", "/m/n", "/m/n/"),
     ("/m", "/m/sub", "/m/sub/"),
-    ("/m", "/m//sub", "/m//sub/"),
+    ("/m", "/m//sub", "/m/sub/"),
     ("/m", "/m%2Fsub", "/sub/"),
 ])
 def test_a_directory_without_its_slash_is_redirected_within_the_site(files: StaticFiles, prefix: str, target: str,
@@ -239,10 +239,8 @@ def test_a_directory_without_its_slash_is_redirected_within_the_site(files: Stat
     app.mount(prefix, files)
     response = answer(app, make_request("GET", target))
     assert response.status == 301
-    # Relative, so that no host can come of it: resolved as a browser would, the host is still ours.
-    assert response.headers["Location"].startswith("./")
-    assert urljoin(f"http://test.example:8080{target}", response.headers["Location"]) \
-        == f"http://test.example:8080{location}"
+    assert response.headers["Location"].startswith("./")  # so that no host can come of it
+    assert urljoin(f"http://here{target}", response.headers["Location"]) == f"http://here{location}"
 
 
 @pytest.mark.parametrize("name", ["evil.example", "a b", "x?y", "x#y", "%2e", "ü", "a&b", '"', "x@y"])
@@ -250,8 +248,10 @@ def test_a_directory_without_its_slash_is_redirected_within_the_site(files: Stat
 def test_a_redirect_never_becomes_another_host(tmp_path: Path, name: str, slashes: str) -> None:
     (tmp_path / name).mkdir()
     response = fetch(StaticFiles(tmp_path), slashes + name)
-    asked = f"http://here{slashes}{quote(name)}"
-    assert urljoin(asked, response.headers["Location"]) == f"{asked}/"
+    location = response.headers["Location"]
+    assert location == f"./{quote(name)}/"
+    # (`urljoin` drops empty segments.)
+    assert urljoin(f"http://here{slashes}{quote(name)}", location) == f"http://here/{quote(name)}/"
 
 
 def test_a_directory_shows_its_index_or_nothing(files: StaticFiles, site: Path) -> None:
@@ -465,10 +465,9 @@ def ask(port: int, method: str, target: str, headers: Any = None) -> tuple[int, 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="no /proc to count open files in")
 def test_over_a_socket_files_come_whole_in_part_and_as_heads(files: StaticFiles) -> None:
     large = bytes(range(256)) * 400
+    before = open_descriptors()
     with Server(files).in_thread() as server:
         port = int(server.url.rpartition(":")[2])
-        ask(port, "GET", "/file.txt")
-        before = open_descriptors()
         status, headers, body = ask(port, "GET", "/large.bin")
         assert (status, body, headers["Content-Length"]) == (200, large, str(len(large)))
         status, headers, body = ask(port, "HEAD", "/large.bin")
@@ -481,7 +480,7 @@ def test_over_a_socket_files_come_whole_in_part_and_as_heads(files: StaticFiles)
         assert ask(port, "GET", "/../secret.txt")[0] == 404
         assert ask(port, "POST", "/file.txt")[0] == 405
         assert ask(port, "GET", "/file.txt")[2] == b"0123456789"
-        assert open_descriptors() == before
+    assert open_descriptors() == before
 
 
 def test_a_directory_may_vanish_while_it_is_served(tmp_path: Path) -> None:

@@ -82,6 +82,11 @@ class ProtocolError(Exception):
         self.message = rule.sentence
         self.offset = offset
 
+    @property
+    def sentence(self) -> str:
+        """What to tell the peer: the rule and where it is written."""
+        return f"{self.message[0].upper()}{self.message[1:]} ({self.rule.partition(':')[0]})."
+
     def __str__(self) -> str:
         return f"{self.status}: {self.rule} (at byte {self.offset})"
 
