@@ -240,9 +240,9 @@ class Connection:
         self._enter(HANDLING)
         service = self._service
         started = service.reactor.now if service.log is None else service.reactor.time()
-        request = self._make_request(head, body)
         # The application's exceptions end here.
         try:
+            request = self._make_request(head, body)
             answer = service.answer(request)
         except Exception as error:
             answer = failure(head, error)

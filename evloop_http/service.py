@@ -7,6 +7,7 @@ for each connection that can be kept once.
 from __future__ import annotations
 
 import enum
+import logging
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from .net.timers import NEVER
 
 if TYPE_CHECKING:
     from .connection import Connection
+
+logger = logging.getLogger("evloop_http.server")
 
 #: What answers requests: at once, or by a future.
 Application = Callable[[Request], Response | Future[Response]]
@@ -125,4 +128,7 @@ class Service:
         """Tell the access log, if there is one, of an answer with so many bytes of content."""
         if self.log is not None:
             sent = 0 if head is not None and head.method == "HEAD" else size
-            self.log.record(client, head, status, sent, self.reactor.time() - started)
+            try:
+                self.log.record(client, head, status, sent, self.reactor.time() - started)
+            except Exception:  # the host's code, like the application
+                logger.exception("the access log failed")
