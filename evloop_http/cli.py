@@ -204,7 +204,8 @@ def serve(options: argparse.Namespace) -> int:
             listen_at_path(server, options.unix)
         if secure is not None:
             server.listen(sock=secure, tls=context)
-        print_banner(server, options, sys.stdout)
+        # Said by the loop itself: whoever reads it may stop us at once, and signals are minded by then.
+        server.reactor.call_soon(print_banner, server, options, sys.stdout)
         server.run()
     return 0
 

@@ -89,7 +89,11 @@ class Connection:
         service = self._service
         # In HANDLING too, to notice a reset; see READ_AHEAD.
         self._transport.reading = state is not WRITING and state is not CLOSED
-        self._timer.move(service.reactor.now + service.seconds[state])
+        # Timer.move, written out: this is done twice a request, and the condition is met once in a connection.
+        timer = self._timer
+        timer.deadline = deadline = service.reactor.now + service.seconds[state]
+        if deadline < timer.filed:
+            timer.move(deadline)
 
     # What the transport tells
 
@@ -174,17 +178,18 @@ class Connection:
 
     def _invite_body(self, head: RequestHead) -> bool:
         """Answer `Expect: 100-continue`: with the application's refusal, if it has one, before the body is sent."""
-        service = self._service
+        service, transport = self._service, self._transport
         if service.preview is not None:
+            scheme = "https" if transport.secure else "http"
             try:
-                refusal = service.preview(self._make_request(head, b""))
+                refusal = service.preview(service.request_class(head, b"", transport.client, scheme))
             except Exception as error:
                 refusal = failure(head, error)
             if refusal is not None:
                 return self._answer(head, checked(head, refusal), service.reactor.now, keep_alive=False)
         if not self._parser.pending:
-            self._transport.write(CONTINUE)
-        return not self._transport.closed
+            transport.write(CONTINUE)
+        return not transport.closed
 
     def _on_body(self, data: bytes) -> bool:
         upload = self._upload
@@ -230,19 +235,15 @@ class Connection:
 
     # Handling
 
-    def _make_request(self, head: RequestHead, body: bytes) -> Request:
-        transport = self._transport
-        return self._service.request_class(head, body, transport.client, "https" if transport.secure else "http")
-
     def _handle(self, head: RequestHead, body: bytes) -> bool:
         """Have a request answered; whether the answer is out and there is more to read."""
         self.requests += 1
         self._enter(HANDLING)
-        service = self._service
+        service, transport = self._service, self._transport
         started = service.reactor.now if service.log is None else service.reactor.time()
         # The application's exceptions end here.
         try:
-            request = self._make_request(head, body)
+            request = service.request_class(head, body, transport.client, "https" if transport.secure else "http")
             answer = service.answer(request)
         except Exception as error:
             answer = failure(head, error)
@@ -254,7 +255,7 @@ class Connection:
             return self._answer(head, outcome(head, answer), started)
         self._exchange = exchange = Exchange(head, started)
         exchange.wait_for(request, answer)
-        self._transport.reading = self._parser.pending < READ_AHEAD
+        transport.reading = self._parser.pending < READ_AHEAD
         call_soon = service.reactor.call_soon_threadsafe
         answer.add_done_callback(lambda future: call_soon(self._on_outcome, exchange, head, future))
         return False
@@ -282,7 +283,7 @@ class Connection:
     def _answer(self, head: RequestHead | None, response: Response, started: float, keep_alive: bool = True) -> bool:
         """Send a response; whether it is out and there is more to read."""
         service, transport = self._service, self._transport
-        pending = self._parser.pending
+        pending = self._parser.has_pending()
         keep_alive = keep_alive and head is not None and head.keep_alive and not service.draining \
             and not (transport.at_eof and not pending)
         if type(response.body) is not bytes:
@@ -303,7 +304,7 @@ class Connection:
             return False
         if keep_alive:
             self._enter(IDLE)
-            return pending > 0
+            return pending
         self._linger()
         return False
 

@@ -256,6 +256,9 @@ class RequestHead:
         return f"<RequestHead {self.line}>"
 
 
+_NO_PARAMS: Mapping[str, Any] = MappingProxyType({})
+
+
 class Request:
     """A request whose body has come. It may be given attributes of one's own (`request.user = ...`).
 
@@ -263,8 +266,6 @@ class Request:
     instead, which adds what is read out of body and headers: forms, cookies, the browser's name.
     """
 
-    #: what the router found in the path
-    params: Mapping[str, Any] = MappingProxyType({})
     #: set when the peer has gone and nobody waits for the answer any more
     disconnected = False
 
@@ -277,6 +278,8 @@ class Request:
         #: the peer's IP address; empty over a Unix socket
         self.client = client
         self.scheme = scheme
+        #: what the router found in the path
+        self.params: Mapping[str, Any] = _NO_PARAMS
 
     @property
     def target(self) -> str:
@@ -377,9 +380,8 @@ class Response:
             self._headers = MutableHeaders.from_fields(self._fields)
         return self._headers
 
-    @property
-    def fields(self) -> Fields:
-        """The header fields, for whoever only reads them."""
+    def final_fields(self) -> Fields:
+        """The header fields as they go out; for whoever only reads them."""
         return self._fields if self._headers is None else self._headers.fields
 
     def close(self) -> None:

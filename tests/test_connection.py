@@ -518,14 +518,14 @@ def count_connections() -> int:
 
 def test_a_closed_connection_is_let_go_of_at_once(serve: Serve) -> None:
     net = serve()
+    net.connect()  # stays, so that its deadline is the next
+    net.clock.advance(1)
     before = count_connections()
     for _ in range(10):
         net.connect().send(GET)
     assert count_connections() == before + 10
-    for peer in net.peers:
-        peer.end()
-    del peer
-    net.peers.clear()
+    while len(net.peers) > 1:
+        net.peers.pop().end()
     assert count_connections() == before
 
 
@@ -736,6 +736,16 @@ def test_a_slow_reader_stops_the_producer(serve: Serve) -> None:
         taken += 25_000
         assert body.asked * 10_000 <= taken + HIGH_WATER + 20_000
     assert len(peer.answers()[0].body) == 10_000_000
+
+
+def test_a_producer_goes_on_before_the_peer_has_taken_everything(serve: Serve) -> None:
+    body = Pieces([bytes(10_000)] * 1000)
+    peer = serve(always(Response(body))).connect(room=0)
+    peer.send(GET)
+    before, queued = body.asked, peer.transport.queued
+    peer.take(queued - 1000)
+    assert body.asked > before
+    assert peer.transport.queued > 1000
 
 
 def test_a_producer_lets_others_have_a_turn(serve: Serve) -> None:

@@ -402,7 +402,8 @@ def test_the_memories_never_pass_their_bounds(several: list[list[Sent]], entries
         bounded_to(patch, entries, size, entries, size)
         heads = HeadParser()
         for sent in [sent for pipeline in several for sent in pipeline]:
-            read([sent.raw], heads)
+            for _ in range(2):
+                read([sent.raw], heads)
             tables: list[dict[Any, Any]] = [heads.remembered, *tables_of(heads)]
             for table in tables:
                 assert len(table) <= entries
@@ -414,8 +415,8 @@ def test_heads_that_never_repeat_cost_a_bounded_memory() -> None:
     for number in range(5000):
         for _ in range(2):
             heads.parse(b"GET /%d HTTP/1.1\r\nHost: a\r\nX-%d: y\r\n\r\n" % (number, number))
-        if number < 100:
-            heads.parse(b"GET / HTTP/1.1\r\nHost: a\r\nX-Long: %d%b\r\n\r\n" % (number, b"y" * 2048))
+            if number < 100:
+                heads.parse(b"GET / HTTP/1.1\r\nHost: a\r\nX-Long: %d%b\r\n\r\n" % (number, b"y" * 2048))
     assert 0 < len(heads.remembered) <= 512
     assert max(map(len, heads.remembered)) <= 2048
     for table in tables_of(heads):

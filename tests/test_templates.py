@@ -16,7 +16,7 @@ MARKUP = "<script>alert('x')</script> & \"q\""
 ESCAPED = "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &amp; &#34;q&#34;"
 
 
-def render(folder: Path, template: str, name: str = "page.html", **context: object) -> Response:
+def render(folder: Path, template: str, name: str = "page.html", /, **context: object) -> Response:
     (folder / name).write_text(template, encoding="utf-8")
     return Templates(folder).render(name, **context)
 

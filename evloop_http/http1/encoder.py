@@ -116,7 +116,7 @@ class ResponseEncoder:
             head, _, keep_alive = self.start(response, request, length, keep_alive)
             return head, keep_alive
         version = request.version if request is not None else "1.1"
-        key = (response.status, response.fields, len(body), version, keep_alive)
+        key = (response.status, response.final_fields(), len(body), version, keep_alive)
         head, keep_alive = self._heads.get(key) or self._remember(key)
         return (head if response.status in _WITHOUT_CONTENT else head + body), keep_alive
 
@@ -139,7 +139,7 @@ class ResponseEncoder:
         bodiless = response.status in _WITHOUT_CONTENT or (request is not None and request.method == "HEAD")
         if length is None and version == "1.0" and not bodiless:
             keep_alive = False
-        key = (response.status, response.fields, length, version, keep_alive)
+        key = (response.status, response.final_fields(), length, version, keep_alive)
         head, keep_alive = self._heads.get(key) or self._remember(key)
         if bodiless:
             return head, None, keep_alive

@@ -98,6 +98,10 @@ class RequestParser:
         """Bytes that were fed and belong to no event yet."""
         return len(self._buffer) - self._start
 
+    def has_pending(self) -> bool:
+        """Whether there are any. (A method: it is asked for at every request, and a property costs more.)"""
+        return bool(self._buffer)
+
     @property
     def received(self) -> int:
         """Bytes that were fed in all."""

@@ -29,11 +29,11 @@ def _nothing() -> None:
 class Timer:
     """A callback and the time it is due at, in seconds of the reactor's clock; `NEVER` is allowed."""
 
-    __slots__ = ("_filed", "_queue", "callback", "deadline")
+    __slots__ = ("_queue", "callback", "deadline", "filed")
 
     def __init__(self, queue: TimerQueue, callback: Callable[[], Any], deadline: float = NEVER) -> None:
         self._queue = queue
-        self._filed = NEVER
+        self.filed = NEVER
         self.callback = callback
         self.deadline = NEVER
         self.move(deadline)
@@ -46,14 +46,14 @@ class Timer:
     def move(self, deadline: float) -> None:
         """Be due at `deadline` instead."""
         self.deadline = deadline
-        if deadline < self._filed:
+        if deadline < self.filed:
             self._queue.file(self)
 
     def cancel(self) -> None:
         """Never fire, for good. May be called twice, and after firing."""
         self.deadline = NEVER
         self.callback = _nothing
-        if self._filed < NEVER:
+        if self.filed < NEVER:
             self._queue.note_dead()
 
     def __repr__(self) -> str:
@@ -74,8 +74,8 @@ class TimerQueue:
 
     def file(self, timer: Timer) -> None:
         """Enter `timer` under its deadline. An entry that it has already is dead from now on."""
-        superseded = timer._filed < NEVER
-        timer._filed = timer.deadline
+        superseded = timer.filed < NEVER
+        timer.filed = timer.deadline
         heapq.heappush(self._heap, (timer.deadline, next(self._numbers), timer))
         if superseded:
             self.note_dead()
@@ -85,7 +85,7 @@ class TimerQueue:
         heap = self._heap
         while heap:
             filed, _, timer = heap[0]
-            if filed == timer._filed and timer.active:
+            if filed == timer.filed and timer.active:
                 return filed
             self._drop_first()
         return NEVER
@@ -103,13 +103,13 @@ class TimerQueue:
         heap = self._heap
         while heap and heap[0][0] <= now and heap[0][1] < mark:
             filed, number, timer = heap[0]
-            if filed == timer._filed and filed < timer.deadline < NEVER:
+            if filed == timer.filed and filed < timer.deadline < NEVER:
                 # Filed again where it belongs, under its old number: it is due this turn, if it is due.
-                timer._filed = timer.deadline
+                timer.filed = timer.deadline
                 heapq.heapreplace(heap, (timer.deadline, number, timer))
                 continue
             self._drop_first()
-            if timer._filed == NEVER and timer.active:
+            if timer.filed == NEVER and timer.active:
                 timer.deadline = NEVER
                 return timer
         return None
@@ -122,8 +122,8 @@ class TimerQueue:
 
     def _drop_first(self) -> None:
         filed, _, timer = heapq.heappop(self._heap)
-        if filed == timer._filed:
-            timer._filed = NEVER
+        if filed == timer.filed:
+            timer.filed = NEVER
             if timer.callback is not _nothing:
                 return
         self._dead -= 1
@@ -132,11 +132,11 @@ class TimerQueue:
         kept = []
         for entry in self._heap:
             filed, _, timer = entry
-            if filed == timer._filed:
+            if filed == timer.filed:
                 if timer.active:
                     kept.append(entry)
                 else:
-                    timer._filed = NEVER
+                    timer.filed = NEVER
         heapq.heapify(kept)
         self._heap = kept
         self._dead = 0

@@ -104,12 +104,12 @@ class TlsTransport(Transport):
 
     __slots__ = ("_budget", "_coming_back", "_phase", "_recv_wants", "_send_wants")
 
-    secure = True
     _would_block = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
     def __init__(self, sock: socket.socket, reactor: Reactor, client: str = "", *,
                  context: ssl.SSLContext, budget: HandshakeBudget) -> None:
         super().__init__(sock, reactor, client)
+        self.secure = True
         # Raises OSError where the peer has gone already, instead of a socket without OpenSSL on it.
         sock.getpeername()
         self._sock = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)

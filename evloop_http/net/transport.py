@@ -108,10 +108,8 @@ class FileSpan:
 class Transport:
     """A connected socket on a reactor."""
 
-    __slots__ = ("_interest", "_owner", "_queue", "_reactor", "_sock", "at_eof", "client", "reading", "sent")
+    __slots__ = ("_interest", "_owner", "_queue", "_reactor", "_sock", "at_eof", "client", "reading", "secure", "sent")
 
-    #: whether nobody on the way can read along
-    secure = False
     _would_block: tuple[type[OSError], ...] = (BlockingIOError, InterruptedError)
 
     def __init__(self, sock: socket.socket, reactor: Reactor, client: str = "") -> None:
@@ -133,6 +131,8 @@ class Transport:
         self._queue: list[memoryview | FileSpan] | tuple[()] = ()
         self._interest = 0
         self.client = client
+        #: whether nobody on the way can read along
+        self.secure = False
         #: whether the owner wants `on_data`; see `settle`
         self.reading = True
         self.at_eof = False
