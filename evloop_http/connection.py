@@ -26,7 +26,7 @@ from concurrent.futures import Future
 
 from .exchange import Exchange, Progress, Upload, checked, dispose, failure, outcome
 from .http1 import CONTINUE, BodyData, EndOfMessage, Pause, ProtocolError, RequestParser
-from .messages import FileBody, HTTPError, Request, RequestHead, Response
+from .messages import FileBody, HTTPError, RequestHead, Response
 from .net.transport import HIGH_WATER, Transport
 from .service import FOLLOWERS, Service, State
 
@@ -241,10 +241,11 @@ class Connection:
         self._enter(HANDLING)
         service, transport = self._service, self._transport
         started = service.reactor.now if service.log is None else service.reactor.time()
+        make_request, application = service.request_class, service.answer
         # The application's exceptions end here.
         try:
-            request = service.request_class(head, body, transport.client, "https" if transport.secure else "http")
-            answer = service.answer(request)
+            request = make_request(head, body, transport.client, "https" if transport.secure else "http")
+            answer = application(request)
         except Exception as error:
             answer = failure(head, error)
         if isinstance(answer, Response):

@@ -83,8 +83,8 @@ class Timeouts:
     def by_state(self) -> dict[State, float]:
         """Seconds for each state, `NEVER` for none."""
         handler = NEVER if self.handler is None else self.handler
-        return dict(zip(State, (self.handshake, self.idle, self.head, self.body, handler, self.write, self.linger,
-                                NEVER), strict=True))
+        seconds = (self.handshake, self.idle, self.head, self.body, handler, self.write, self.linger, NEVER)
+        return dict(zip(State, map(float, seconds), strict=True))
 
 
 class Log(Protocol):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from evloop_http import Server, tls_context
 from evloop_http.demo.app import create_app
-from evloop_http.server import bind_address
+from evloop_http.net.listener import bind_address
 
 
 class Site(NamedTuple):

@@ -10,14 +10,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from asking import PATIENCE
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from asking import PATIENCE
 from evloop_http import AccessLog, App, HTTPError, Request, Response, Server
 from evloop_http.messages import Headers, RequestHead
 
-COMMON = re.compile(r'(\S+) - - \[(\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] "((?:[^"\\]|\\.)*)" (\d{3}) (\d+) (\d+\.\d)ms')
+COMMON = re.compile(r'(\S+) - - \[(\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] "((?:[^"\\]|\\.)*)" '
+                    r"(\d{3}) (\d+) (\d+\.\d)ms")
 NOON = 1_700_000_000.0
 
 
@@ -73,7 +74,8 @@ def test_a_json_line_says_the_same_and_who_the_client_says_it_is(log: Lines) -> 
     AccessLog("json", lambda: NOON).record("192.0.2.7", head(), 404, 0, 0.0005)
     line = read_json(log.take())
     assert re.fullmatch(r"2023-11-1[45]T\d\d:\d\d:20[+-]\d{4}", line.pop("time"))
-    assert line == {"client": "192.0.2.7", "method": "GET", "target": "/x?y=1", "version": "1.1", "user_agent": "test/1",
+    assert line == {"client": "192.0.2.7", "method": "GET", "target": "/x?y=1", "version": "1.1",
+                    "user_agent": "test/1",
                     "status": 404, "bytes": 0, "ms": 0.5}
 
 
@@ -84,8 +86,8 @@ def test_what_could_not_be_read_and_came_from_nowhere_has_a_line_too(log: Lines)
     assert found is not None, line
     assert (found[1], found[3]) == ("-", "-")
     AccessLog("json").record("", None, 400, 50, 0)
-    line_read = read_json(log.take())
-    assert (line_read["client"], line_read["method"], line_read["target"], line_read["user_agent"]) == ("-", None, None, None)
+    read = read_json(log.take())
+    assert (read["client"], read["method"], read["target"], read["user_agent"]) == ("-", None, None, None)
 
 
 def test_without_a_listener_nothing_is_formatted() -> None:
@@ -106,7 +108,9 @@ FORGED = '/ HTTP/1.1" 200 0 0.0ms\n192.0.2.66 - - [now] "GET /admin'
 
 
 @pytest.mark.parametrize("format", ["common", "json"])
-@pytest.mark.parametrize("text", [FORGED, "\\", '\\"', '"', "\\\\\"", "\r\n", "\x1b[2J", "\x85\u2028\u2029", "\x00\x7f", "ü", "%s %d"])
+@pytest.mark.parametrize("text",
+                         [FORGED, "\\", '\\"', '"', "\\\\\"", "\r\n", "\x1b[2J", "\x85\u2028\u2029", "\x00\x7f", "ü",
+                          "%s %d"])
 def test_a_peer_cannot_forge_a_line_or_a_field(log: Lines, format: str, text: str) -> None:
     check_one_line(log, format, text)
 

@@ -19,8 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from asking import PATIENCE
 
+from asking import PATIENCE
 from evloop_http import __version__
 from evloop_http.cli import main
 
@@ -56,7 +56,8 @@ number = 42
 class Program:
     """`python -m evloop_http`, started, and the lines that it has printed so far."""
 
-    def __init__(self, arguments: tuple[str | Path, ...], folder: Path, out: int = subprocess.PIPE, **environment: str) -> None:
+    def __init__(self, arguments: tuple[str | Path, ...], folder: Path, out: int = subprocess.PIPE,
+                 **environment: str) -> None:
         known = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
         self.process = subprocess.Popen(
             [sys.executable, "-W", "error::ResourceWarning", "-m", "evloop_http", *map(str, arguments)],
@@ -153,9 +154,11 @@ def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None
 
 
 @pytest.mark.parametrize("arguments", [
-    [], ["dance"], ["demo", "--port", "http"], ["demo", "--port", "-1"], ["demo", "--port", "65536"], ["demo", "--tls-port", "x"],
+    [], ["dance"], ["demo", "--port", "http"], ["demo", "--port", "-1"], ["demo", "--port", "65536"],
+    ["demo", "--tls-port", "x"],
     ["run"], ["demo", "--access-log", "xml"], ["demo", "--worker-threads", "0"], ["demo", "--max-body", "1.5"],
-    ["demo", "--idle-timeout", "0"], ["demo", "--idle-timeout", "inf"], ["demo", "--idle-timeout", "nan"], ["demo", "--nope"],
+    ["demo", "--idle-timeout", "0"], ["demo", "--idle-timeout", "inf"], ["demo", "--idle-timeout", "nan"],
+    ["demo", "--nope"],
 ], ids=" ".join)
 def test_a_command_that_makes_no_sense_ends_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit:
@@ -186,10 +189,12 @@ def mistake(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
     ("shop:Site.nowhere", "module shop has no application 'Site.nowhere'"),
     ("shop:number", "module shop has no application 'number'"),
     ("shop:nothing", "shop:nothing made NoneType, which is no application"),
-    *((text, f"{text!r} is not MODULE:APP, such as shop.web:app") for text in ("shop", "shop:", ":app", ":", ".shop:app", "..:x")),
+    *((text, f"{text!r} is not MODULE:APP, such as shop.web:app")
+      for text in ("shop", "shop:", ":app", ":", ".shop:app", "..:x")),
 ])
 def test_a_target_that_is_no_application_is_one_plain_line(
-        shop: Path, target: str, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        shop: Path, target: str, said: str, capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(shop)
     assert mistake(capsys, "run", target, "--port", "0") == said
 
@@ -208,7 +213,8 @@ def test_files_that_are_missing_or_wrong_are_one_plain_line(
     cert, key = certificate
     serve = ("serve", tmp_path, "--port", "0", "--tls-port", "0")
     (tmp_path / "garbage").write_text("no PEM")
-    assert mistake(capsys, "serve", tmp_path / "nowhere", "--port", "0") == f"there is no directory {tmp_path / 'nowhere'}"
+    nowhere = tmp_path / "nowhere"
+    assert mistake(capsys, "serve", nowhere, "--port", "0") == f"there is no directory {nowhere}"
     assert mistake(capsys, *serve, "--key", key) == "--key needs --cert"
     for arguments in (("--cert", tmp_path / "missing.pem"), ("--cert", cert, "--key", tmp_path / "missing.pem"),
                       ("--cert", tmp_path / "garbage"), ("--cert", cert, "--key", tmp_path / "garbage"),
@@ -232,7 +238,8 @@ def test_places_where_nobody_can_listen_are_one_plain_line(tmp_path: Path, capsy
 def test_a_demo_without_its_libraries_says_what_to_install(
         module: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    assert mistake(capsys, "demo", "--port", "0") == f"the demo needs {module} and more: pip install 'evloop-http[demo]'"
+    said = mistake(capsys, "demo", "--port", "0")
+    assert said == f"the demo needs {module} and more: pip install 'evloop-http[demo]'"
 
 
 # -- a port in use
@@ -266,7 +273,8 @@ def test_a_port_in_use_is_one_plain_line(shop: Path, certificate: tuple[Path, Pa
         said = f"cannot listen on 127.0.0.1 port {port}: the port is in use"
         assert mistake(capsys, "serve", shop, "--port", str(port)) == said
         assert mistake(capsys, "run", "shop:app", "--port", str(port)) == said
-        assert mistake(capsys, "serve", shop, "--port", "0", "--tls-port", str(port), "--cert", cert, "--key", key) == said
+        tls = ("--tls-port", str(port), "--cert", cert, "--key", key)
+        assert mistake(capsys, "serve", shop, "--port", "0", *tls) == said
         assert mistake(capsys, "demo", "--port", str(port)) == f"ports {port} and {port + 1} of 127.0.0.1 are in use"
 
 
@@ -321,7 +329,8 @@ def test_the_banner_is_in_colour_only_on_a_terminal_that_wants_it(shop: Path, en
     ("shop:function", [], "function"),
     ("shop:factory", [], "factory"),
 ])
-def test_run_serves_an_app_a_function_and_what_a_factory_makes(shop: Path, target: str, options: list[str], said: str) -> None:
+def test_run_serves_an_app_a_function_and_what_a_factory_makes(shop: Path, target: str, options: list[str],
+                                                               said: str) -> None:
     with program("run", target, "--port", "0", *options, folder=shop) as run:
         assert run.read_banner()[0] == f"evloop_http {__version__}: {target}"
         assert fetch(run.urls[0]) == (200, said)
@@ -339,7 +348,8 @@ def test_serve_shows_a_directory_and_logs_in_the_common_format(shop: Path) -> No
     assert (code, err) == (0, "")
     lines = [re.fullmatch(r'127\.0\.0\.1 - - \[[^]]+\] "GET (\S+) HTTP/1\.1" (\d+) \d+ [0-9.]+ms', line)
              for line in out.splitlines()]
-    assert [found and found.groups() for found in lines] == [("/page.txt", "200"), ("/", "200"), ("/../page.txt", "404")]
+    seen = [found and found.groups() for found in lines]
+    assert seen == [("/page.txt", "200"), ("/", "200"), ("/../page.txt", "404")]
 
 
 def test_a_log_in_json_is_one_object_a_line(shop: Path) -> None:
@@ -394,7 +404,8 @@ def test_the_limits_reach_the_server(shop: Path) -> None:
 
 def test_it_can_be_called_as_a_function_of_a_program(tmp_path: Path) -> None:
     # What the entry point `evloop-http` does.
-    done = subprocess.run([sys.executable, "-c", "import sys; from evloop_http.cli import main; sys.exit(main())", "run", "x"],
+    program = "import sys; from evloop_http.cli import main; sys.exit(main())"
+    done = subprocess.run([sys.executable, "-c", program, "run", "x"],
                           capture_output=True, text=True, timeout=PATIENCE, cwd=tmp_path,
                           env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert (done.returncode, done.stdout) == (1, "")

@@ -345,6 +345,14 @@ def test_pipelined_answers_come_in_order_and_in_one_send(serve: Serve) -> None:
     assert len(peer.sock.sends) == 1
 
 
+def test_what_was_answered_goes_out_while_the_next_head_is_coming(serve: Serve) -> None:
+    net = serve()
+    peer = net.connect()
+    peer.sock.inbox.append(GET + GET + GET[:9])
+    net.turn()
+    assert peer.statuses == [200, 200]
+
+
 def test_a_slow_first_answer_keeps_the_order(serve: Serve) -> None:
     later = Later()
     net = serve(lambda request: later(request) if request.target == "/slow" else Response(request.target))
@@ -467,6 +475,20 @@ def test_a_client_that_half_closes_while_its_request_is_handled_is_answered(serv
     later.answer()
     net.settle()
     assert peer.statuses == [200, 200]
+    assert peer.state() is State.CLOSED
+
+
+@pytest.mark.parametrize("room", [0, PLENTY])
+def test_an_empty_line_behind_the_last_request_costs_no_answer(serve: Serve, room: int) -> None:
+    later = Later()
+    net = serve(later)
+    peer = net.connect(room)
+    peer.send(GET + b"\r\n")
+    peer.end()
+    later.answer()
+    net.settle()
+    peer.take()
+    assert peer.statuses == [200]
     assert peer.state() is State.CLOSED
 
 

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode, urljoin
 
 import pytest
+
 from asking import PATIENCE
 from serving_demo import Site, serve_demo
 
@@ -52,10 +53,14 @@ class Visitor:
     def __init__(self, url: str, certificate: Path) -> None:
         address = url.partition("://")[2]
         self.url = url
-        self._client = http.client.HTTPConnection(address, timeout=PATIENCE) if url.startswith("http:") else \
-            http.client.HTTPSConnection(address, timeout=PATIENCE, context=ssl.create_default_context(cafile=certificate))
+        if url.startswith("http:"):
+            self._client = http.client.HTTPConnection(address, timeout=PATIENCE)
+        else:
+            context = ssl.create_default_context(cafile=certificate)
+            self._client = http.client.HTTPSConnection(address, timeout=PATIENCE, context=context)
 
-    def ask(self, method: str, target: str, body: bytes | str | None = None, type: str | None = None, **headers: str) -> Reply:
+    def ask(self, method: str, target: str, body: bytes | str | None = None, type: str | None = None,
+            **headers: str) -> Reply:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if type is not None:
             sent["Content-Type"] = type
@@ -102,7 +107,8 @@ def assert_is_page(reply: Reply, status: int = 200) -> None:
 
 
 def test_the_home_page_shows_the_request_that_asked_for_it(visitor: Visitor) -> None:
-    reply = visitor.get("/?a=%3Cb%3E", User_Agent=FIREFOX, X_Odd="<i>&", Cookie="session=hush", Authorization="Basic hush")
+    reply = visitor.get("/?a=%3Cb%3E", User_Agent=FIREFOX, X_Odd="<i>&", Cookie="session=hush",
+                        Authorization="Basic hush")
     assert_is_page(reply)
     assert "GET /?a=%3Cb%3E HTTP/1.1" in reply.text
     assert "<span>X-Odd:</span> &lt;i&gt;&amp;" in reply.text
@@ -166,12 +172,13 @@ def test_welcome_greets_and_escapes(visitor: Visitor) -> None:
     assert_is_page(reply)
     assert "Welcome, &lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;</h1>" in reply.text
     # Within an attribute too, and what is no UTF-8.
-    assert 'value="&#34; onfocus=&#34;x"' in visitor.get(f"/welcome?name={quote(chr(34) + ' onfocus=' + chr(34) + 'x')}").text
+    assert 'value="&#34; onfocus=&#34;x"' in visitor.get("/welcome?name=%22+onfocus=%22x").text
     assert "Welcome, \ufffd</h1>" in visitor.get("/welcome?name=%ff").text
 
 
 def test_what_is_not_there_is_the_sites_own_page_and_repeats_nothing(visitor: Visitor) -> None:
-    for target in ("/nowhere", "/users/ada", "/static/", "/static/../app.py", "/static/%2e%2e/app.py", "/static/nowhere",
+    for target in ("/nowhere", "/users/ada", "/static/", "/static/../app.py", "/static/%2e%2e/app.py",
+                   "/static/nowhere",
                    "/static/..%2fapp.py", f"/{quote(MARKUP)}"):
         reply = visitor.get(target)
         assert_is_page(reply, 404)
@@ -184,7 +191,8 @@ def test_what_is_not_there_is_the_sites_own_page_and_repeats_nothing(visitor: Vi
 
 
 def log_in(visitor: Visitor, username: str, password: str, agent: str = FIREFOX) -> Reply:
-    return visitor.ask("POST", "/login", urlencode({"username": username, "password": password}), FORM, User_Agent=agent)
+    fields = urlencode({"username": username, "password": password})
+    return visitor.ask("POST", "/login", fields, FORM, User_Agent=agent)
 
 
 def test_the_right_password_welcomes_with_the_browsers_name(visitor: Visitor) -> None:
@@ -224,7 +232,8 @@ def test_ping_and_users_and_data(visitor: Visitor) -> None:
     reply = visitor.get("/ping")
     assert (reply.status, reply.body, reply.type) == (200, b"pong", "text/plain; charset=utf-8")
     reply = visitor.get("/users/42")
-    assert (reply.status, reply.type, json.loads(reply.body)) == (200, "application/json", {"id": 42, "name": "User 42"})
+    assert (reply.status, reply.type) == (200, "application/json")
+    assert json.loads(reply.body) == {"id": 42, "name": "User 42"}
     reply = visitor.get(f"/data?id={quote(MARKUP)}")
     assert (reply.type, json.loads(reply.body)) == ("application/json", {"id": MARKUP})
     reply = visitor.get("/data")
@@ -237,29 +246,34 @@ MULTIPART = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="name"\r\n\r\
 
 
 @pytest.mark.parametrize(("body", "type", "created"), [
-    ('{"name": "Ada", "works": [1, null, "\\ud800"]}', "application/json", {"name": "Ada", "works": [1, None, "\ud800"]}),
+    ('{"name": "Ada", "works": [1, null, "\\ud800"]}', "application/json",
+     {"name": "Ada", "works": [1, None, "\ud800"]}),
     ("name=Ada&work=Note+G", FORM, {"name": "Ada", "work": "Note G"}),
     (MULTIPART, f"multipart/form-data; boundary={BOUNDARY}", {"name": "Ada"}),
     ("", FORM, {}),
 ])
-def test_create_answers_201_with_what_it_understood(visitor: Visitor, body: str, type: str, created: dict[str, Any]) -> None:
+def test_create_answers_201_with_what_it_understood(visitor: Visitor, body: str, type: str,
+                                                    created: dict[str, Any]) -> None:
     reply = visitor.ask("POST", "/api/create", body, type)
     assert (reply.status, reply.type, json.loads(reply.body)) == (201, "application/json", {"created": created})
 
 
 @pytest.mark.parametrize(("body", "type", "status"), [
     ("{", "application/json", 400), ("[1]", "application/json", 400), ('"text"', "application/json", 400),
-    ("name=Ada", "text/plain", 415), ("name=Ada", None, 415), (MULTIPART[:-9], f"multipart/form-data; boundary={BOUNDARY}", 400),
+    ("name=Ada", "text/plain", 415), ("name=Ada", None, 415),
+    (MULTIPART[:-9], f"multipart/form-data; boundary={BOUNDARY}", 400),
 ])
 def test_create_refuses_what_it_cannot_read(visitor: Visitor, body: str, type: str | None, status: int) -> None:
     assert visitor.ask("POST", "/api/create", body, type).status == status
 
 
 @pytest.mark.parametrize(("type", "comes_back_as"), [
-    ("text/plain", "text/plain"), ("image/png", "image/png"), ("application/json; charset=utf-8", "application/json; charset=utf-8"),
+    ("text/plain", "text/plain"), ("image/png", "image/png"),
+    ("application/json; charset=utf-8", "application/json; charset=utf-8"),
     (None, "application/octet-stream"),
     *((rendered, "text/plain; charset=utf-8") for rendered in (
-        "text/html", "TEXT/HTML; charset=utf-8", "image/svg+xml", "application/xhtml+xml", "text/xml", "application/xml", "text/xsl",
+        "text/html", "TEXT/HTML; charset=utf-8", "image/svg+xml", "application/xhtml+xml", "text/xml",
+        "application/xml", "text/xsl",
         "multipart/x-mixed-replace; boundary=b", "text/html\t;x")),
 ])
 def test_echo_gives_back_what_was_sent_but_nothing_that_a_browser_would_run(
@@ -305,6 +319,11 @@ def test_a_file_comes_once_and_is_304_then(visitor: Visitor, name: str, type: st
     assert (part.status, part.body) == (206, first.body[:10])
 
 
+def test_browsers_find_the_icon_where_they_look_by_themselves(visitor: Visitor) -> None:
+    reply = visitor.get("/favicon.ico")
+    assert (reply.status, reply.headers["Location"]) == (301, "/static/favicon.svg")
+
+
 def test_the_style_sheet_asks_for_nothing_from_elsewhere(visitor: Visitor) -> None:
     css = visitor.get("/static/site.css").text
     assert not re.search(r"@import|//|url\((?!['\"]?(data:|/static/))", css)
@@ -343,7 +362,8 @@ def curl(certificate: tuple[Path, Path], *arguments: str) -> str:
 
 @needs_curl
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_curl_gets_what_the_home_page_promises(site: Site, certificate: tuple[Path, Path], scheme: str, tmp_path: Path) -> None:
+def test_curl_gets_what_the_home_page_promises(site: Site, certificate: tuple[Path, Path], scheme: str,
+                                               tmp_path: Path) -> None:
     url = site.plain if scheme == "http" else site.secure
     assert curl(certificate, f"{url}/ping") == "pong"
     assert curl(certificate, f"{url}/users/42") == '{"id":42,"name":"User 42"}'
@@ -354,8 +374,9 @@ def test_curl_gets_what_the_home_page_promises(site: Site, certificate: tuple[Pa
     assert len(curl(certificate, "--range", "0-99", f"{url}/static/site.css")) == 100
     # Large enough for curl to ask first (`Expect: 100-continue`), in chunks, and several over one connection.
     (tmp_path / "large").write_bytes(b"x" * 2_000_000)
-    said = curl(certificate, "--http1.1", "-T", str(tmp_path / "large"), "-X", "POST", "-H", "Transfer-Encoding: chunked",
-                "-o", "/dev/null", "-w", "%{http_code} %{size_download} ", f"{url}/echo",
-                "--next", "-sS", "--noproxy", "*", "--cacert", str(certificate[0]), "-w", " %{num_connects}", f"{url}/ping")
+    upload = ["-T", str(tmp_path / "large"), "-X", "POST", "-H", "Transfer-Encoding: chunked", "-o", "/dev/null"]
+    again = ["--next", "-sS", "--noproxy", "*", "--cacert", str(certificate[0])]
+    said = curl(certificate, *upload, "-w", "%{http_code} %{size_download} ", f"{url}/echo",
+                *again, "-w", " %{num_connects}", f"{url}/ping")
     assert said == "200 2000000 pong 0"
     assert curl(certificate, "-o", "/dev/null", "-w", "%{http_code}", f"{url}/nowhere") == "404"

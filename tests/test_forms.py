@@ -115,7 +115,8 @@ def test_a_body_that_is_no_form_is_415(content_type: str) -> None:
 def check_by_hand(request: Request) -> None:
     assert dict(request.form) == {"text": "a line\r\nand ü", "empty": ""}
     upload = request.files["file"]
-    assert (upload.filename, upload.content_type, upload.read()) == ("a ü.bin", "application/x-thing", b"\x00\r\n--\xff")
+    assert (upload.filename, upload.content_type) == ("a ü.bin", "application/x-thing")
+    assert upload.read() == b"\x00\r\n--\xff"
     assert upload.read() == upload.file.getvalue()  # type: ignore[attr-defined]  # in memory: no file on disk
 
 
@@ -125,7 +126,7 @@ def test_a_multipart_form_of_a_browser_is_read() -> None:
 
 
 def test_a_multipart_form_of_the_standard_librarys_encoder_is_read() -> None:
-    message = MIMEMultipart("form-data", "a boundary", policy=HTTP)
+    message: Any = MIMEMultipart("form-data", "a boundary", policy=HTTP)
     for name, value in [("text", "a line\r\nand more"), ("empty", "")]:
         part = MIMENonMultipart("text", "plain", policy=HTTP)
         part.add_header("Content-Disposition", "form-data", name=name)
@@ -257,9 +258,10 @@ def test_parts_with_too_much_in_their_heads_are_413(part: bytes) -> None:
 def test_any_multipart_body_is_a_form_or_the_peers_fault(body: bytes) -> None:
     request = form(b"--b\r\n" + body + b"\r\n--b--\r\n", "multipart/form-data; boundary=b")
     try:
-        assert len(request.form) + len(request.files) > 0
+        found = len(request.form) + len(request.files)
     except HTTPError as error:
-        assert error.status in (400, 413, 415)
+        found = error.status
+    assert 0 < found <= 20 or found in (400, 413, 415)
 
 
 # -- parameters of a header

@@ -74,24 +74,27 @@ def test_text_that_cannot_be_read_is_the_peers_fault(charset: str, status: int) 
     assert status_of(lambda: with_body(b"\xff\xfe\xff", f"text/plain; charset={charset}").text) == status
 
 
-@given(st.text(st.characters(codec="latin-1", categories=(), include_characters="abzu-8TF\"\\;=, \t'\xfc"), max_size=40))
+@given(st.text(st.sampled_from("abzu-8TF\"\\;=, \t'\xfc"), max_size=40))
 def test_any_content_type_gives_text_or_the_peers_fault(content_type: str) -> None:
     request = with_body(b"body", f"text/plain; charset={content_type}")
     try:
-        assert isinstance(request.text, str)
+        outcome: str | int = request.text
     except HTTPError as error:
-        assert error.status in (400, 415)
+        outcome = error.status
+    assert isinstance(outcome, str) or outcome in (400, 415)
 
 
 # -- JSON
 
 
-@pytest.mark.parametrize("content_type", ["application/json", "Application/JSON; charset=utf-8", "application/vnd.x+json"])
+@pytest.mark.parametrize("content_type",
+                         ["application/json", "Application/JSON; charset=utf-8", "application/vnd.x+json"])
 def test_json_is_read_where_it_is_json(content_type: str) -> None:
     assert with_body('{"name": "ü"}'.encode(), content_type).json() == {"name": "ü"}
 
 
-@pytest.mark.parametrize("content_type", [None, "text/plain", "application/x-www-form-urlencoded", "json", "text/json;x"])
+@pytest.mark.parametrize("content_type",
+                         [None, "text/plain", "application/x-www-form-urlencoded", "json", "text/json;x"])
 def test_json_of_another_type_is_415(content_type: str | None) -> None:
     # A page of another site can send these without asking, and JSON in the midst of it.
     assert status_of(with_body(b"{}", content_type).json) == 415

@@ -15,10 +15,10 @@ from typing import Any
 from urllib.parse import quote, urljoin
 
 import pytest
-from asking import PATIENCE, Fields, answer, content, make_request, request_for_path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from asking import PATIENCE, Fields, answer, content, make_request, request_for_path
 from evloop_http import App, FileBody, HTTPError, Request, Response, Server, StaticFiles
 from evloop_http.app.static import SMALL_FILE
 
@@ -100,7 +100,8 @@ def test_a_file_is_served_with_its_type(files: StaticFiles, path: str, body: byt
 
 @pytest.mark.parametrize(("name", "content_type"), [
     ("x.css", "text/css; charset=utf-8"), ("x.svg", "image/svg+xml"), ("x.json", "application/json"),
-    ("x.tar.gz", "application/octet-stream"), ("x.unheard-of", "application/octet-stream"), ("x", "application/octet-stream"),
+    ("x.tar.gz", "application/octet-stream"), ("x.unheard-of", "application/octet-stream"),
+    ("x", "application/octet-stream"),
 ])
 def test_a_type_is_told_by_the_files_name(tmp_path: Path, name: str, content_type: str) -> None:
     (tmp_path / name).write_text("x")
@@ -144,12 +145,16 @@ TRAVERSALS = [
     "///etc/passwd", "/etc/passwd", "/proc/self/environ", "/\\..\\secret.txt", "/..\\secret.txt", "/sub\\page.html",
     "/..%2fsecret.txt", "/%2e%2e/secret.txt", "/%252e%252e/secret.txt", "/..;/secret.txt", "/ ../secret.txt",
     "/.. /secret.txt", "/../static/file.txt", "/\0", "/file.txt\0", "/file.txt\0.html", "/../secret.txt\0.txt",
-    "/C:/Windows/win.ini", "/C:\\Windows\\win.ini", "/C:file.txt", "/file.txt::$DATA", "/\\\\?\\C:\\", "/CON", "/NUL.txt",
-    "/aux", "/COM1", "/LPT1.txt", "/~root", "/~/.ssh", "/.hidden", "/sub/.env", "/.", "/sub/.", "/file.txt/", "/file.txt/x",
-    "/file.txt/..", "/empty/", "/link out", "/link to sibling/secret.txt", "/dir out/secret.txt", "/dir out/", "/dir out",
+    "/C:/Windows/win.ini", "/C:\\Windows\\win.ini", "/C:file.txt", "/file.txt::$DATA", "/\\\\?\\C:\\", "/CON",
+    "/NUL.txt",
+    "/aux", "/COM1", "/LPT1.txt", "/~root", "/~/.ssh", "/.hidden", "/sub/.env", "/.", "/sub/.", "/file.txt/",
+    "/file.txt/x",
+    "/file.txt/..", "/empty/", "/link out", "/link to sibling/secret.txt", "/dir out/secret.txt", "/dir out/",
+    "/dir out",
     "/circle", "/circle/x", "/dangling", "/fifo", "/fifo/", "/leaking/", "/leaking/index.html",
     "/" + "x" * 300, "/" + "x/" * 5000, "/" + "y" * 5000, "/\ud800", "/\udcff", "/\ufffd", "/\uff0e\uff0e/secret.txt",
-    "/\u2025/secret.txt", "/..\u2215secret.txt", "/\n", "/\r\n", "/file.txt ", "/file.txt.", "/FILE.TXT", "/nowhere", "/sub/x",
+    "/\u2025/secret.txt", "/..\u2215secret.txt", "/\n", "/\r\n", "/file.txt ", "/file.txt.", "/FILE.TXT", "/nowhere",
+    "/sub/x",
 ]
 
 
@@ -160,7 +165,8 @@ def test_what_leads_elsewhere_or_nowhere_is_404(files: StaticFiles, path: str) -
 
 
 @pytest.mark.parametrize("target", [
-    "/..%2Fsecret.txt", "/%2E%2E/secret.txt", "/%2e%2e%2fsecret.txt", "/sub/%2e%2e/%2e%2e/secret.txt", "/%5C..%5Csecret.txt",
+    "/..%2Fsecret.txt", "/%2E%2E/secret.txt", "/%2e%2e%2fsecret.txt", "/sub/%2e%2e/%2e%2e/secret.txt",
+    "/%5C..%5Csecret.txt",
     "/%00", "/file.txt%00.html", "/%c0%ae%c0%ae/secret.txt", "/%ff", "/%252e%252e/secret.txt", "/..%252fsecret.txt",
     "/%2Fetc%2Fpasswd", "//secret.txt/../../secret.txt", "/static/../../secret.txt", "/link%20out",
 ])
@@ -195,8 +201,10 @@ def test_files_that_become_unreadable_are_404(tmp_path: Path) -> None:
     (tmp_path / "closed").chmod(0o700)
 
 
-_PIECES = st.sampled_from(["..", ".", "", "sub", "deep", "file.txt", "page.html", "secret.txt", "static", "static_evil", "outside",
-                           "link out", "dir out", "dir link", "link to sibling", "leaking", "circle", "fifo", "with index",
+_PIECES = st.sampled_from(["..", ".", "", "sub", "deep", "file.txt", "page.html", "secret.txt", "static",
+                           "static_evil", "outside",
+                           "link out", "dir out", "dir link", "link to sibling", "leaking", "circle", "fifo",
+                           "with index",
                            "~", "C:", "..\\", "\0", "%2e%2e", ".hidden"])
 
 
@@ -210,12 +218,13 @@ def test_no_path_resolves_outside_of_the_root(site: Path, pieces: list[str], sep
     try:
         response = fetch(files, "/" + separator.join(pieces))
     except HTTPError as error:
-        assert error.status == 404
-        return
-    if response.status == 200 and not content(response).startswith(b"<!doctype html>"):
-        assert content(fetch(files, "/" + separator.join(pieces))) in allowed
+        response = error.response()
+    body = content(response)
+    assert SECRET not in body
+    if response.status == 200 and not body.startswith(b"<!doctype html>"):
+        assert body in allowed
     else:
-        assert response.status in (200, 301)
+        assert response.status in (200, 301, 404)
 
 
 # -- directories
@@ -339,7 +348,8 @@ def hour(shift: int) -> str:
     ({"If-None-Match": "ETAG", "Range": "bytes=0-1"}, 304),
 ])
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_a_file_that_the_client_has_is_304(files: StaticFiles, condition: dict[str, str], status: int, method: str) -> None:
+def test_a_file_that_the_client_has_is_304(files: StaticFiles, condition: dict[str, str], status: int,
+                                           method: str) -> None:
     etag, modified = headers_of(files)
     sent = {name: value.replace("ETAG", etag) for name, value in condition.items()}
     response = fetch(files, "/file.txt", sent, method)
@@ -361,7 +371,8 @@ def test_dates_without_a_zone_are_gmt_wherever_we_are(files: StaticFiles, monkey
 
 
 @given(st.text(st.characters(codec="latin-1", exclude_categories=["Cc"]), max_size=40)
-       | st.lists(st.sampled_from(["Tue", ",", " ", "14", "Nov", "2023", "22:13:20", "GMT", "-0000", "99", "+9999", "-"]),
+       | st.lists(st.sampled_from(["Tue", ",", " ", "14", "Nov", "2023", "22:13:20", "GMT", "-0000", "99", "+9999",
+                                   "-"]),
                   max_size=9).map("".join))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_date_range_or_tag_is_understood_or_ignored(files: StaticFiles, text: str) -> None:
@@ -404,8 +415,9 @@ def test_a_range_beyond_the_end_is_416_with_the_length(files: StaticFiles, asked
 
 
 @pytest.mark.parametrize("asked", [
-    "bytes=0-1,3-4", "bytes=0-,0-,0-", "bytes=" + "0-," * 5000 + "0-", "bytes=-", "bytes=", "bytes", "lines=0-1", "bytes=4-2",
-    "bytes=a-b", "bytes=0-1;", "bytes=-1-2", "bytes=0x0-0x1", "bytes=" + "9" * 4000 + "-", "bytes=١-٢".encode().decode("latin-1"),
+    "bytes=0-1,3-4", "bytes=0-,0-,0-", "bytes=" + "0-," * 5000 + "0-", "bytes=-", "bytes=", "bytes", "lines=0-1",
+    "bytes=4-2",
+    "bytes=a-b", "bytes=0-1;", "bytes=-1-2", "bytes=0x0-0x1", "bytes=" + "9" * 4000 + "-", "bytes=\xb2-\xb3",
 ])
 def test_several_ranges_or_none_that_is_one_get_the_whole_file(files: StaticFiles, asked: str) -> None:
     response = fetch(files, "/file.txt", {"Range": asked})

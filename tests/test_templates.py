@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from asking import content, make_request
 
+from asking import content, make_request
 from evloop_http import Response, Templates
 
 jinja2 = pytest.importorskip("jinja2", reason="the 'templates' extra is not installed")
@@ -16,7 +17,7 @@ MARKUP = "<script>alert('x')</script> & \"q\""
 ESCAPED = "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &amp; &#34;q&#34;"
 
 
-def render(folder: Path, template: str, name: str = "page.html", /, **context: object) -> Response:
+def render(folder: Path, template: str, name: str = "page.html", /, **context: Any) -> Response:
     (folder / name).write_text(template, encoding="utf-8")
     return Templates(folder).render(name, **context)
 

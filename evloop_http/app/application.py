@@ -188,7 +188,8 @@ class App:
         request.route = route = self.router.find(request)
         if route.threaded:
             return self._in_thread(request)
-        return self._chain(request)
+        chain = self._chain
+        return chain(request)
 
     def _endpoint(self, request: Request) -> Answer:
         try:

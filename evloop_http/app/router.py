@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from http import HTTPMethod
 from typing import Any, NamedTuple
 
@@ -41,7 +42,8 @@ CONVERTERS: Mapping[str, Converter] = {
 }
 
 
-class Route(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Route:
     """A handler and how it wants to be called."""
 
     handler: Handler

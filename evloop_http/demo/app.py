@@ -95,6 +95,11 @@ def add_pages(app: App, page: Pages) -> None:
     def welcome(request: Request) -> Response:
         return page(request, "welcome.html", guest=request.query.get("name", "").strip() or "stranger")
 
+    @app.get("/favicon.ico")
+    def icon(request: Request) -> Response:
+        # Where browsers look by themselves when what they show (`pong`, say) names no icon.
+        return Response(status=301, headers={"Location": "/static/favicon.svg"})
+
 
 def add_login(app: App, page: Pages) -> None:
     """The form, and what becomes of it."""

@@ -66,6 +66,9 @@ class EndOfMessage:
 T = TypeVar("T")
 Event = RequestHead | BodyData | EndOfMessage | Pause
 
+#: What the parser does next.
+Step = Callable[["RequestParser"], Event]
+
 _END = EndOfMessage(Headers())
 
 
@@ -88,7 +91,7 @@ class RequestParser:
         self._body: CountedBody | ChunkedBody | None = None
         self._error: ProtocolError | None = None
         self._at_eof = False
-        self._step: Callable[[RequestParser], Event] = RequestParser._read_head
+        self._step: Step = _READ_HEAD
 
     def __repr__(self) -> str:
         return f"<RequestParser {self._step.__name__.strip('_')}, {self.pending} bytes pending>"
@@ -150,13 +153,14 @@ class RequestParser:
         Raises:
             ProtocolError: the peer broke a rule; this and every later call.
         """
+        step = self._step
         try:
-            return self._step(self)
+            return step(self)
         except ProtocolError as error:
             if self._error is None:
                 error.offset += self._base
                 self._error = error
-                self._step = RequestParser._fail_again
+                self._step = _FAIL_AGAIN
                 self._base += len(self._buffer)
                 self._buffer = b""
                 self._start = 0
@@ -182,10 +186,10 @@ class RequestParser:
                 return self._wait(CLOSED if start == len(buffer) else None)
             head = self._parse_block(heads.parse, start, end, True)
         if head.content_length == 0:
-            self._step = RequestParser._end_message
+            self._step = _END_MESSAGE
         else:
             self._body = ChunkedBody(heads.limits) if head.content_length is None else CountedBody(head.content_length)
-            self._step = RequestParser._read_body
+            self._step = _READ_BODY
         return head
 
     def _consume(self, end: int) -> None:
@@ -203,7 +207,7 @@ class RequestParser:
         data, end = body.decode(self._buffer, self._start)  # type: ignore[arg-type]
         self._consume(end)
         if body.done:
-            self._step = RequestParser._read_trailers if isinstance(body, ChunkedBody) else RequestParser._end_message
+            self._step = _READ_TRAILERS if isinstance(body, ChunkedBody) else _END_MESSAGE
             self._body = None
         if data:
             return BodyData(data)
@@ -220,11 +224,11 @@ class RequestParser:
         if not end:
             return self._wait()
         trailers = self._parse_block(self._heads.parse_trailers, self._start, end, False)
-        self._step = RequestParser._read_head
+        self._step = _READ_HEAD
         return EndOfMessage(trailers)
 
     def _end_message(self) -> Event:
-        self._step = RequestParser._read_head
+        self._step = _READ_HEAD
         return _END
 
     def _fail_again(self) -> Event:
@@ -272,3 +276,11 @@ class RequestParser:
         else:
             self._consume(end)
         return parsed
+
+
+# The steps by name: looking one up in the class costs more than a global, and it is done twice a request.
+_READ_HEAD: Step = RequestParser._read_head
+_READ_BODY: Step = RequestParser._read_body
+_READ_TRAILERS: Step = RequestParser._read_trailers
+_END_MESSAGE: Step = RequestParser._end_message
+_FAIL_AGAIN: Step = RequestParser._fail_again

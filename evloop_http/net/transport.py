@@ -164,9 +164,9 @@ class Transport:
     # Being told by the reactor
 
     def _on_ready(self, events: int) -> None:
-        if events & WRITE and self._queue:
+        if self._queue and events & WRITE:
             self._on_writable()
-        if events & READ and self.reading:
+        if self.reading and events & READ:
             try:
                 data = self._sock.recv(READ_SIZE)
             except self._would_block:
