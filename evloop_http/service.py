@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("evloop_http.server")
 
-#: What answers requests: at once, or by a future.
-Application = Callable[[Request], Response | Future[Response]]
+#: What answers requests: at once, or by a future. (`Any`: an application may name the class of its
+#: requests by an attribute `request_class`, and its argument is then narrower than `Request`.)
+Application = Callable[[Any], Response | Future[Response]]
 
 
 class State(enum.Enum):

@@ -145,8 +145,8 @@ def bind_address(host: str, port: int) -> socket.socket:
     """
     try:
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except socket.gaierror as error:
-        raise OSError(errno.EADDRNOTAVAIL, f"no address for this host: {error.strerror}", host) from None
+    except (socket.gaierror, UnicodeError):  # UnicodeError: a name with an empty or too long label
+        raise OSError(errno.EADDRNOTAVAIL, "there is no address for this host", host) from None
     family, kind, protocol, _, address = found[0]
     sock = socket.socket(family, kind, protocol)
     try:
