@@ -23,7 +23,7 @@ from typing import Any, TextIO
 from . import App, Limits, Server, StaticFiles, Timeouts, __version__, tls_context
 from .access import AccessLog
 from .access import logger as access_logger
-from .app.application import Workers
+from .app.workers import Workers
 from .net.listener import bind_address
 
 DESCRIPTION = """\
@@ -256,8 +256,6 @@ def bind(options: argparse.Namespace, port: int) -> socket.socket:
                 raise Mistake(f"ports {port} and {port + 1} of {options.host} are in use") from None
         reason = "the port is in use" if error.errno == errno.EADDRINUSE else error.strerror
         raise Mistake(f"cannot listen on {options.host} port {port}: {reason}") from None
-    except UnicodeError:  # what `socket` makes of a label of a host name that is empty or too long
-        raise Mistake(f"{options.host} is no host") from None
 
 
 def listen_at(host: str, port: int) -> socket.socket:

@@ -347,7 +347,6 @@ class Connection:
         elif progress is Progress.YIELDED:
             service.reactor.call_soon(self._resume, exchange)
         elif progress is Progress.DONE:
-            exchange.record(service, transport.client)
             self._drop_exchange()
             if exchange.keep_alive:
                 return True
@@ -390,7 +389,7 @@ class Connection:
     def _drop_exchange(self) -> None:
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
-            exchange.drop()
+            exchange.end(self._service, self._transport.client)
 
     def _abort(self) -> None:
         self._transport.abort()

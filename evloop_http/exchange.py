@@ -161,16 +161,16 @@ class Exchange:
             return Progress.FAILED
         return Progress.YIELDED
 
-    def record(self, service: Service, client: str) -> None:
-        """Tell the access log; an answer of bytes it was told of when that was written."""
-        if self.response is not None:
-            service.record(client, self.head, self.response.status, self.size, self.started)
+    def end(self, service: Service, client: str) -> None:
+        """It is over, finished or not: tell the application if it is still at work, close what the answer holds.
 
-    def drop(self) -> None:
-        """Let go of it: tell the application if it is still at work, close what the answer holds."""
+        The access log is told of a body in pieces here, and how many bytes of it went out; an
+        answer of bytes it was told of when that was written.
+        """
         if self._request is not None:
             self._request.disconnected = True
         if self._future is not None:
             self._future.cancel()
         if self.response is not None:
+            service.record(client, self.head, self.response.status, self.size, self.started)
             dispose(self.response)

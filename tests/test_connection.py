@@ -1159,3 +1159,10 @@ def test_the_time_of_a_late_answer_is_the_application_s(serve: Serve) -> None:
     later.answer()
     net.settle()
     assert [entry.seconds for entry in log.entries] == [7.0]
+
+
+def test_a_stream_that_is_broken_off_is_recorded_with_what_went_out(serve: Serve) -> None:
+    log = ListLog()
+    peer = serve(always(Response(iter([b"hello", None]))), log=log).connect()  # type: ignore[arg-type]
+    peer.send(GET)
+    assert [(entry.status, entry.size) for entry in log.entries] == [(200, 5)]

@@ -160,6 +160,27 @@ def test_204_announces_no_length_and_304_only_what_it_was_told() -> None:
         assert head_of(in_pieces(Response(iter([]), status), [])[0])[1:] == [b"Content-Type: application/octet-stream"]
 
 
+def test_head_may_announce_what_was_not_made_for_it() -> None:
+    """RFC 9110 §8.6: a handler of its own for HEAD need not make the body to tell its length."""
+    announced = Response(b"", headers={"Content-Length": "100"})
+    for version in ("1.1", "1.0"):
+        raw, kept = encoded(announced, asked("HEAD", version))
+        assert b"Content-Length: 100" in head_of(raw)
+        assert raw.endswith(b"\r\n\r\n")
+        assert kept
+    with pytest.raises(RuntimeError):
+        encoded(announced, asked("GET"))
+    with pytest.raises(RuntimeError):
+        encoded(Response("hello", headers={"Content-Length": "100"}), asked("HEAD"))
+
+
+def test_205_has_no_content_and_says_so() -> None:
+    """RFC 9110 §15.3.6: otherwise the next response would begin in its body."""
+    for raw in (encoded(Response("hello", 205))[0], in_pieces(Response(iter([b"x"]), 205), [b"x"])[0]):
+        assert head_of(raw)[-1] == b"Content-Length: 0"
+        assert raw.endswith(b"\r\n\r\n")
+
+
 def test_an_unknown_length_is_chunked_for_http_1_1() -> None:
     raw, kept = in_pieces(Response(iter([])), [b"hello", b"", b"x" * 16])
     assert head_of(raw)[-1] == b"Transfer-Encoding: chunked"
@@ -209,7 +230,7 @@ def test_nothing_of_a_body_that_is_too_long_leaves_the_encoder() -> None:
         body.encode(b"\r\nHTTP/1.1 200 OK\r\n\r\n")
 
 
-@pytest.mark.parametrize("announced", ["4", "6", "0", "-5", "+5", "5.0", "5, 5", "", "five", "\xb2"])
+@pytest.mark.parametrize("announced", ["4", "6", "0", "-5", "+5", "5.0", "5, 5", "", "five", "\xb2", "5" * 5000])
 def test_a_body_that_is_not_as_long_as_announced_is_an_error(announced: str) -> None:
     with pytest.raises(RuntimeError):
         encoded(Response("hello", headers={"Content-Length": announced}))
@@ -338,7 +359,8 @@ class Answer(NamedTuple):
 
     @property
     def content(self) -> bytes:
-        return b"" if self.method == "HEAD" or self.status in (204, 304) else b"".join(self.pieces)
+        bodiless = self.method == "HEAD" or self.status in (204, 205, 304)
+        return b"" if bodiless else b"".join(self.pieces)
 
     def encode(self) -> tuple[bytes, bool]:
         whole = b"".join(self.pieces)
@@ -363,7 +385,8 @@ def answers(version: st.SearchStrategy[str]) -> st.SearchStrategy[Answer]:
         unique_by=lambda field: field[0].lower()).filter(
         lambda fields: not {name.lower() for name, _ in fields} & {"date", "server"})
     return st.builds(
-        Answer, st.sampled_from([200, 201, 204, 206, 299, 304, 404, 500, 599]), fields, st.lists(bodies(), max_size=4),
+        Answer, st.sampled_from([200, 201, 204, 205, 206, 299, 304, 404, 500, 599]), fields, st.lists(bodies(),
+            max_size=4),
         st.sampled_from(["GET", "GET", "HEAD", "POST"]), version, st.booleans(), st.sampled_from(["whole", "counted",
             "unknown"]))
 

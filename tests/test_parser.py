@@ -283,6 +283,7 @@ def test_whoever_asks_late_hears_the_same(raw: bytes, bounds: Limits, data: st.D
             for _ in range(data.draw(st.integers(0, 3))):
                 if not isinstance(event := parser.next_event(), Pause):
                     told.append(seen(event))
+                assert parser.has_pending() == (parser.pending > 0)
         parser.feed_eof()
         while (event := parser.next_event()) is not CLOSED:
             told.append(seen(event))

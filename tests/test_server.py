@@ -345,6 +345,17 @@ def test_a_unix_socket_has_its_permissions_and_is_removed_at_the_end(tmp_path: P
     assert os.umask(umask) == umask
 
 
+def test_a_unix_socket_that_another_server_has_put_in_its_place_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    first, second = Server(hello), Server(hello)
+    with contextlib.closing(second):
+        with contextlib.closing(first):
+            first.listen(path=path)
+            path.unlink()
+            second.listen(path=path)
+        assert path.exists()
+
+
 def test_a_unix_socket_is_for_owner_and_group_by_default(tmp_path: Path) -> None:
     with contextlib.closing(Server(hello)) as server:
         server.listen(path=tmp_path / "socket")

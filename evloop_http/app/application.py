@@ -18,14 +18,14 @@ from __future__ import annotations
 import json
 import logging
 import re
-import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from ..messages import HTTPError, Response
 from .request import Request
 from .router import Converter, Handler, Router
+from .workers import Workers
 
 logger = logging.getLogger("evloop_http.app")
 
@@ -278,43 +278,3 @@ def _at_once(answer: Answer) -> Response:
 
 def _bind(middleware: Middleware, call_next: Endpoint) -> Endpoint:
     return lambda request: to_response(middleware(request, call_next))
-
-
-class Workers:
-    """A pool of threads that takes no more work than it has been given room for."""
-
-    def __init__(self, threads: int, queue: int) -> None:
-        self._threads = threads
-        self._room = threading.BoundedSemaphore(threads + queue)
-        self._pool: ThreadPoolExecutor | None = None
-        self._busy = 0
-        self._lock = threading.Lock()
-
-    def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any] | None:
-        """Run `function` in a thread; None if there is no room."""
-        if not self._room.acquire(blocking=False):
-            return None
-        try:
-            with self._lock:
-                if self._pool is None:
-                    self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="evloop_http.worker")
-                future = self._pool.submit(function, *args)
-                self._busy += 1
-        except RuntimeError:  # no more threads are to be had
-            self._room.release()
-            raise
-        future.add_done_callback(self._release)
-        return future
-
-    def _release(self, future: Future[Any]) -> None:
-        with self._lock:
-            self._busy -= 1
-        self._room.release()
-
-    def close(self) -> None:
-        """End the threads; one that still works is not waited for."""
-        with self._lock:
-            pool, self._pool = self._pool, None
-            idle = not self._busy
-        if pool is not None:
-            pool.shutdown(wait=idle, cancel_futures=True)

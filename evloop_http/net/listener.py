@@ -62,6 +62,7 @@ class Listener:
         self._sock = sock
         self._context = context
         self._path = path
+        self._file = os.stat(path).st_ino if path is not None else 0
         self._has_room = has_room
         self._adopt = adopt
         self._reactor = reactor
@@ -134,7 +135,8 @@ class Listener:
         self._sock.close()
         if self._path is not None:
             with contextlib.suppress(OSError):
-                os.unlink(self._path)
+                if os.stat(self._path).st_ino == self._file:  # else another server's by now
+                    os.unlink(self._path)
 
 
 def bind_address(host: str, port: int) -> socket.socket:
