@@ -32,9 +32,9 @@ T = TypeVar("T")
 #: Whole heads up to this many bytes are remembered; a browser's are 400 to 1,500.
 REMEMBERED_HEAD = 2048
 _REMEMBERED_HEADS = 512
-_SEEN_HEADS = 4096
+_SEEN_HEADS = 1024
 _REMEMBERED_LINE = 256
-_REMEMBERED_LINES = 2048
+_REMEMBERED_LINES = 512
 
 _CONTROL_BUT_TAB = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 # RFC 3986 §3.3 and §3.4, and in the query what browsers send there without encoding it.
@@ -236,50 +236,46 @@ class HeadParser:
         head = self.remembered.get(raw)
         if head is None:
             head = self._parse_new(raw)
-            if len(raw) <= REMEMBERED_HEAD:
+            mark = hash(raw)
+            if mark not in self._seen:
+                if len(self._seen) >= _SEEN_HEADS:
+                    self._seen.clear()
+                self._seen.add(mark)
+            elif len(raw) <= REMEMBERED_HEAD:
                 self._remember(raw, head)
         return head
 
     def _remember(self, raw: bytes, head: RequestHead) -> None:
         """Keep a head that has come a second time: most that come once never come again."""
-        mark = hash(raw)
-        if mark in self._seen:
-            if len(self.remembered) >= _REMEMBERED_HEADS:
-                self.remembered.clear()
-            # A copy: the bytes of a recv sit in the midst of a large block, and would pin it.
-            self.remembered[bytes(memoryview(raw))] = head
-        else:
-            if len(self._seen) >= _SEEN_HEADS:
-                self._seen.clear()
-            self._seen.add(mark)
+        if len(self.remembered) >= _REMEMBERED_HEADS:
+            self.remembered.clear()
+        # A copy: the bytes of a recv sit in the midst of a large block, and would pin it.
+        self.remembered[bytes(memoryview(raw))] = head
 
     def _parse_new(self, raw: bytes) -> RequestHead:
         lines = raw.decode("latin-1").split("\r\n")
-        del lines[-2:]
-        allowed = self.limits.fields + 1
+        first = self.limits.fields + 1
         try:
-            request_line = self._request_lines[lines[0]]
-            fields = tuple(map(self._field, lines[1:allowed]))
+            line = self._request_lines[lines[0]]
+            fields = tuple(map(self._field, lines[1:min(first, len(lines) - 2)]))
         except ProtocolError as error:
             error.offset += _start_of_broken(lines, self._request_lines, self._fields)
             raise
-        if len(lines) > allowed:
-            raise _too_many(lines, allowed)
+        if len(lines) - 2 > first:
+            raise _too_many(lines, first)
         index = {lower: value for lower, _, value in fields}
         if len(index) != len(fields):
             index = _index_repeated(fields)
-        return self._make_head(request_line, Headers.from_fields(fields, index), index)
+        if "host" not in index and line.version == "1.1":
+            raise ProtocolError(rules.HOST_MISSING)
+        return self._make_head(line, Headers.from_fields(fields, index), index)
 
     def _make_head(self, line: RequestLine, headers: Headers, index: dict[str, str]) -> RequestHead:
         method, target, version, path, query_string, authority = line
-        host = index.get("host")
-        if host is None and version == "1.1":
-            raise ProtocolError(rules.HOST_MISSING)
         length = index.get("content-length")
         coding = index.get("transfer-encoding")
         octets = 0 if length is None and coding is None else content_length(length, coding, version, self.limits)
-        connection = index.get("connection")
-        persists = self._options[connection] if connection is not None else None
+        persists = self._options[index["connection"]] if "connection" in index else None
         expects_continue = False
         # RFC 9110 §10.1.1: a server ignores a 100-continue that comes with HTTP/1.0.
         if "expect" in index and version == "1.1":
@@ -287,7 +283,7 @@ class HeadParser:
                 raise ProtocolError(rules.EXPECT)
             expects_continue = octets != 0
         return RequestHead(method, target, version, headers, path, query_string,
-                           authority if authority is not None else host or "", octets,
+                           index.get("host", "") if authority is None else authority, octets,
                            version == "1.1" if persists is None else persists, expects_continue)
 
     def parse_trailers(self, raw: bytes) -> Headers:
