@@ -249,7 +249,9 @@ class RequestParser:
         """Where the block of lines that begins at `start` ends, its empty line included; 0 if it has not come."""
         buffer = self._buffer
         heads = self._heads
-        end = buffer.find(b"\r\n\r\n", max(start, self._searched - 3) if self._searched else start) + 4
+        if not start and not self._searched and len(buffer) <= heads.surely_short and buffer.endswith(b"\r\n\r\n"):
+            return len(buffer)  # taken for one head; `_parse_block` finds out if it is more
+        end = buffer.find(b"\r\n\r\n", max(start, self._searched - 3)) + 4
         if end < 4:
             heads.check_start(buffer, start, self._searched, 0, is_head)
             self._searched = len(buffer)
@@ -265,6 +267,8 @@ class RequestParser:
         try:
             parsed = parse(raw)
         except ProtocolError as error:
+            if (first := raw.find(b"\r\n\r\n") + 4) < len(raw):
+                return self._parse_block(parse, start, start + first, is_head)
             # Had the bytes come one by one, a bare LF would have been seen before anything else.
             self._heads.check_start(self._buffer, start, start, end, is_head)
             error.offset += start
