@@ -19,7 +19,7 @@ from its first byte on.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from ..messages import Field, Headers, RequestHead, index_fields, is_field_value, is_token
@@ -88,33 +88,33 @@ class FieldLines(Memory[Field]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._names = FieldNames()
+        self._names: dict[str, str] = {}
 
     def parse(self, line: str) -> Field:
         name, colon, value = line.partition(":")
-        try:
-            lower = self._names[name]
-        except ProtocolError:
-            lower = ""
-        if not lower or not colon:
-            raise ProtocolError(_broken_name(line, name, colon))
-        value = value.strip(" \t")
-        if not line.isprintable() and not is_field_value(value):
+        lower = self._names.get(name)
+        if lower is None or not colon:
+            lower = self._new_name(line, name, colon)
+        if line.isprintable():
+            value = value.strip()  # of spaces: no other white space is printable
+        elif not is_field_value(value := value.strip(" \t")):
             raise ProtocolError(rules.FIELD_VALUE, _control(line))
-        if lower == "host" and not is_host(value):
-            raise ProtocolError(rules.HOST_FORM)
-        if lower == "content-length" and not (value.isascii() and value.isdecimal()):
-            raise ProtocolError(rules.LENGTH_FORM)
+        if lower in _GRAMMAR:
+            is_sound, rule = _GRAMMAR[lower]
+            if not is_sound(value):
+                raise ProtocolError(rule)
         return lower, name, value
 
-
-class FieldNames(Memory[str]):
-    """Field names to their lower case."""
-
-    def parse(self, line: str) -> str:
-        if not is_token(line):
-            raise ProtocolError(rules.FIELD_NAME)
-        return line.lower()
+    def _new_name(self, line: str, name: str, colon: str) -> str:
+        """A name in lower case that is not known, and is if it may be."""
+        if not colon or not is_token(name):
+            raise ProtocolError(_broken_name(line, name, colon))
+        lower = name.lower()
+        if len(name) <= _REMEMBERED_LINE:
+            if len(self._names) >= _REMEMBERED_LINES:
+                self._names.clear()
+            self._names[name] = lower
+        return lower
 
 
 class ConnectionOptions(Memory["bool | None"]):
@@ -207,6 +207,17 @@ def _is_ipv6(address: str) -> bool:
     except AddressValueError:
         return False
     return True
+
+
+def _is_length(text: str) -> bool:
+    return text.isascii() and text.isdecimal()
+
+
+#: Fields whose value is checked where it stands, and the rule that it breaks if it is not sound.
+_GRAMMAR: dict[str, tuple[Callable[[str], bool], Rule]] = {
+    "content-length": (_is_length, rules.LENGTH_FORM),
+    "host": (is_host, rules.HOST_FORM),
+}
 
 
 class HeadParser:
