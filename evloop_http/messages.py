@@ -25,9 +25,10 @@ from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any, BinaryIO, Generic, NamedTuple, Self, TypeVar, overload
 
-#: (name in lower case, name as written, value)
-Field = tuple[str, str, str]
+#: name in lower case, and (name as written, value): an item of the table that headers are looked up in
+Field = tuple[str, tuple[str, str]]
 Fields = tuple[Field, ...]
+Index = dict[str, tuple[str, str]]
 HeaderSource = Mapping[str, str] | Iterable[tuple[str, str]]
 
 V = TypeVar("V")
@@ -62,7 +63,7 @@ def make_field(name: str, value: str) -> Field:
     value = value.strip(" \t")
     if not is_field_value(value):
         raise ValueError(f"the value of header {name} holds a character that no header may carry (RFC 9110 §5.5)")
-    return name.lower(), name, value
+    return name.lower(), (name, value)
 
 
 class Headers(Mapping[str, str]):
@@ -73,43 +74,47 @@ class Headers(Mapping[str, str]):
     reads as the first. `get_all` tells them apart, and `fields` is the list as it was written.
     """
 
-    __slots__ = ("_index", "fields")
-
-    fields: Fields
+    __slots__ = ("_fields", "_index")
 
     def __init__(self, source: HeaderSource = ()) -> None:
-        self.fields = tuple([make_field(name, value) for name, value in _pairs(source)])
-        self._index: dict[str, str] | None = None
+        # Either is made of the other when it is asked for.
+        self._fields: Fields | None = tuple([make_field(name, value) for name, value in _pairs(source)])
+        self._index: Index | None = None
 
     @classmethod
-    def from_fields(cls, fields: Fields, index: dict[str, str] | None = None) -> Self:
-        """Headers of fields that were checked already, with their look-up table if it is known."""
+    def from_fields(cls, fields: Fields | None, index: Index | None = None) -> Self:
+        """Headers of fields that were checked already; of the table alone if no name in it is repeated."""
         headers = cls.__new__(cls)
-        headers.fields = fields
+        headers._fields = fields
         headers._index = index
         return headers
+
+    @property
+    def fields(self) -> Fields:
+        """The fields as they were written."""
+        if self._fields is None:
+            self._fields = tuple((self._index or {}).items())
+        return self._fields
 
     def __getitem__(self, name: str) -> str:
         if self._index is None:
             self._index = index_fields(self.fields)
-        return self._index[name.lower()]
+        return self._index[name.lower()][1]
 
     def get_all(self, name: str) -> list[str]:
         """Every value of `name`, in order."""
         name = name.lower()
-        return [value for lower, _, value in self.fields if lower == name]
+        return [value for lower, (_, value) in self.fields if lower == name]
 
     def pairs(self) -> list[tuple[str, str]]:
         """(name, value) of every field, repeated ones too, in order and with their case."""
-        return [(name, value) for _, name, value in self.fields]
+        return [pair for _, pair in self.fields]
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and any(field[0] == name.lower() for field in self.fields)
 
     def __iter__(self) -> Iterator[str]:
-        # The case of the first, at the place of the first: a dict keeps both if it is told the last ones first.
-        written = {lower: name for lower, name, _ in reversed(self.fields)}
-        return iter([written[lower] for lower in index_fields(self.fields)])
+        return iter([name for name, _ in index_fields(self.fields).values()])
 
     def __len__(self) -> int:
         return len(index_fields(self.fields))
@@ -117,7 +122,7 @@ class Headers(Mapping[str, str]):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Headers):
             return NotImplemented
-        return [(low, value) for low, _, value in self.fields] == [(low, value) for low, _, value in other.fields]
+        return [(lower, pair[1]) for lower, pair in self.fields] == [(lower, pair[1]) for lower, pair in other.fields]
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -125,18 +130,18 @@ class Headers(Mapping[str, str]):
         return f"{type(self).__name__}({self.pairs()!r})"
 
 
-def index_fields(fields: Iterable[Field]) -> dict[str, str]:
-    """Lower-case name to value, repeated names joined as `Headers` says."""
-    values: dict[str, list[str]] = {}
-    for name, _, value in fields:
-        values.setdefault(name, []).append(value)
-    return {name: _join(name, found) if len(found) > 1 else found[0] for name, found in values.items()}
+def index_fields(fields: Iterable[Field]) -> Index:
+    """Fields by their lower-case name, those of one name made one: named like the first, joined as `Headers` says."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for lower, pair in fields:
+        found.setdefault(lower, []).append(pair)
+    return {lower: (pairs[0][0], _join(lower, pairs)) for lower, pairs in found.items()}
 
 
-def _join(name: str, values: list[str]) -> str:
-    if name == "set-cookie":
-        return values[0]
-    return ("; " if name == "cookie" else ", ").join(values)
+def _join(lower: str, pairs: list[tuple[str, str]]) -> str:
+    if lower == "set-cookie":
+        return pairs[0][1]
+    return ("; " if lower == "cookie" else ", ").join([value for _, value in pairs])
 
 
 def _pairs(source: HeaderSource) -> Iterable[tuple[str, str]]:
@@ -174,11 +179,11 @@ class MutableHeaders(Headers):
     def update(self, source: HeaderSource) -> None:
         """Put the fields of `source` in the place of all fields of their names."""
         fields = [make_field(name, value) for name, value in _pairs(source)]
-        replaced = {lower for lower, _, _ in fields}
+        replaced = {lower for lower, _ in fields}
         self._change((*[field for field in self.fields if field[0] not in replaced], *fields))
 
     def _change(self, fields: Fields) -> None:
-        self.fields = fields
+        self._fields = fields
         self._index = None
 
 

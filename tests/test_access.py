@@ -53,7 +53,7 @@ def log() -> Iterator[Lines]:
 
 def head(method: str = "GET", target: str = "/x?y=1", agent: str | None = "test/1") -> RequestHead:
     # Unchecked, as no parser would let it through.
-    fields = (("user-agent", "User-Agent", agent),) if agent is not None else ()
+    fields = (("user-agent", ("User-Agent", agent)),) if agent is not None else ()
     return RequestHead(method, target, "1.1", Headers.from_fields(fields), target)
 
 

@@ -87,7 +87,7 @@ class ResponseEncoder:
     __slots__ = ("_date", "_heads", "_server", "_tell_date")
 
     def __init__(self, server: str = "evloop_http", date: Callable[[], str] | None = None) -> None:
-        self._server = make_field("Server", server)[2]
+        self._server = make_field("Server", server)[1][1]
         self._tell_date = date
         self._date = ""
         self._heads: dict[Key, tuple[bytes, bool]] = {}
@@ -156,7 +156,7 @@ class ResponseEncoder:
                    keep_alive: bool) -> tuple[bytes, bool]:
         if not 200 <= status <= 599:
             raise RuntimeError("the status of a response is between 200 and 599")
-        names = index_fields(fields)
+        names = {lower: value for lower, (_, value) in index_fields(fields).items()}
         keep_alive = keep_alive and not _asks_to_close(names)
         lines = [f"HTTP/1.1 {status} {REASONS.get(status, 'Unknown')}"]
         if self._tell_date is not None and "date" not in names:
@@ -164,7 +164,7 @@ class ResponseEncoder:
             lines.append(_line("Date", self._date))
         if self._server and "server" not in names:
             lines.append(f"Server: {self._server}")
-        lines += [_line(name, value) for lower, name, value in fields if lower not in _OURS]
+        lines += [_line(name, value) for lower, (name, value) in fields if lower not in _OURS]
         lines += _framing(status, names.get("content-length"), length, version)
         if not keep_alive:
             lines.append("Connection: close")

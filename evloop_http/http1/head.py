@@ -22,7 +22,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from ..messages import Field, Headers, RequestHead, index_fields, is_field_value, is_token
+from ..messages import Field, Headers, Index, RequestHead, index_fields, is_field_value, is_token
 from . import rules
 from .body import content_length
 from .rules import Limits, ProtocolError, Rule
@@ -103,7 +103,7 @@ class FieldLines(Memory[Field]):
             is_sound, rule = _GRAMMAR[lower]
             if not is_sound(value):
                 raise ProtocolError(rule)
-        return lower, name, value
+        return lower, (name, value)
 
     def _new_name(self, line: str, name: str, colon: str) -> str:
         """A name in lower case that is not known, and is if it may be."""
@@ -265,36 +265,40 @@ class HeadParser:
 
     def _parse_new(self, raw: bytes) -> RequestHead:
         lines = raw.decode("latin-1").split("\r\n")
-        first = self.limits.fields + 1
+        del lines[-2:]
+        allowed = self.limits.fields + 1
         try:
             line = self._request_lines[lines[0]]
-            fields = tuple(map(self._field, lines[1:min(first, len(lines) - 2)]))
+            field_lines = lines[1:allowed]
+            index = dict(map(self._field, field_lines))
         except ProtocolError as error:
             error.offset += _start_of_broken(lines, self._request_lines, self._fields)
             raise
-        if len(lines) - 2 > first:
-            raise _too_many(lines, first)
-        index = {lower: value for lower, _, value in fields}
-        if len(index) != len(fields):
-            index = _index_repeated(fields)
-        if "host" not in index and line.version == "1.1":
-            raise ProtocolError(rules.HOST_MISSING)
+        if len(lines) > allowed:
+            raise _too_many(lines, allowed)
+        if len(index) == len(field_lines):
+            return self._make_head(line, Headers.from_fields(None, index), index)
+        fields = tuple(map(self._field, field_lines))
+        index = _index_repeated(fields)
         return self._make_head(line, Headers.from_fields(fields, index), index)
 
-    def _make_head(self, line: RequestLine, headers: Headers, index: dict[str, str]) -> RequestHead:
+    def _make_head(self, line: RequestLine, headers: Headers, index: Index) -> RequestHead:
         method, target, version, path, query_string, authority = line
-        length = index.get("content-length")
-        coding = index.get("transfer-encoding")
-        octets = 0 if length is None and coding is None else content_length(length, coding, version, self.limits)
-        persists = self._options[index["connection"]] if "connection" in index else None
+        if "host" not in index and version == "1.1":
+            raise ProtocolError(rules.HOST_MISSING)
+        if authority is None:
+            authority = index["host"][1] if "host" in index else ""
+        octets: int | None = 0
+        if "content-length" in index or "transfer-encoding" in index:
+            octets = content_length(headers.get("content-length"), headers.get("transfer-encoding"), version, self.limits)
+        persists = self._options[index["connection"][1]] if "connection" in index else None
         expects_continue = False
         # RFC 9110 §10.1.1: a server ignores a 100-continue that comes with HTTP/1.0.
         if "expect" in index and version == "1.1":
-            if index["expect"].lower() != "100-continue":
+            if index["expect"][1].lower() != "100-continue":
                 raise ProtocolError(rules.EXPECT)
             expects_continue = octets != 0
-        return RequestHead(method, target, version, headers, path, query_string,
-                           index.get("host", "") if authority is None else authority, octets,
+        return RequestHead(method, target, version, headers, path, query_string, authority, octets,
                            version == "1.1" if persists is None else persists, expects_continue)
 
     def parse_trailers(self, raw: bytes) -> Headers:
@@ -374,10 +378,10 @@ def _too_many(lines: list[str], allowed: int) -> ProtocolError:
     return ProtocolError(rules.FIELDS_MANY, sum(len(line) + 2 for line in lines[:allowed]))
 
 
-def _index_repeated(fields: Iterable[Field]) -> dict[str, str]:
+def _index_repeated(fields: Iterable[Field]) -> Index:
     """The look-up table of fields of which some occur more than once."""
     seen: set[str] = set()
-    for lower, _, _ in fields:
+    for lower, _ in fields:
         if lower in seen and lower in _SINGLE:
             raise ProtocolError(rules.FIELD_SINGLE)
         seen.add(lower)
