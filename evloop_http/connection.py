@@ -102,7 +102,9 @@ class Connection:
 
     def on_data(self, data: bytes) -> None:
         if self.state is LINGERING:
-            self._discard(len(data))
+            self._discarded += len(data)
+            if self._discarded > LINGER_BYTES:
+                self.close()
             return
         self._parser.feed(data)
         if self.state is not HANDLING:
@@ -199,9 +201,8 @@ class Connection:
         return True
 
     def _on_end(self) -> bool:
-        upload = self._upload
+        upload, self._upload = self._upload, None
         assert upload is not None
-        self._upload = None
         return self._handle(upload.head, upload.body)
 
     def _wait(self, pause: Pause) -> bool:
@@ -380,11 +381,6 @@ class Connection:
             self._enter(WRITING)
         self._transport.half_close()
         self._enter(LINGERING)
-
-    def _discard(self, size: int) -> None:
-        self._discarded += size
-        if self._discarded > LINGER_BYTES:
-            self.close()
 
     def _drop_exchange(self) -> None:
         exchange, self._exchange = self._exchange, None

@@ -290,7 +290,8 @@ class HeadParser:
             authority = index["host"][1] if "host" in index else ""
         octets: int | None = 0
         if "content-length" in index or "transfer-encoding" in index:
-            octets = content_length(headers.get("content-length"), headers.get("transfer-encoding"), version, self.limits)
+            octets = content_length(headers.get("content-length"), headers.get("transfer-encoding"), version,
+                                    self.limits)
         persists = self._options[index["connection"][1]] if "connection" in index else None
         expects_continue = False
         # RFC 9110 §10.1.1: a server ignores a 100-continue that comes with HTTP/1.0.
