@@ -20,53 +20,12 @@ from evloop_http.net import tls as tls_module
 from evloop_http.net import transport as transport_module
 from evloop_http.net.reactor import READ, WRITE, Reactor
 from evloop_http.net.tls import HandshakeBudget, TlsTransport, make_context
+from recording import Recorder
 
 Pair = tuple[socket.socket, socket.socket]
 Certificate = tuple[Path, Path]
 #: More than the socket buffers take.
 MUCH = bytes(range(256)) * 8 * 1024
-
-
-class Recorder:
-    """An owner that writes down what it is told, and does what the test wants done then."""
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-        self.pieces: list[bytes] = []
-        self.then: dict[str, Callable[[], object]] = {}
-
-    @property
-    def data(self) -> bytes:
-        return b"".join(self.pieces)
-
-    def _note(self, what: str) -> None:
-        self.told.append(what)
-        self.then.get(what, bool)()
-
-    def on_open(self) -> None:
-        self._note("open")
-
-    def on_data(self, data: bytes) -> None:
-        self.pieces.append(data)
-        self._note("data")
-
-    def on_eof(self) -> None:
-        self._note("eof")
-
-    def on_room(self) -> None:
-        self._note("room")
-
-    def on_drained(self) -> None:
-        self._note("drained")
-
-    def on_progress(self) -> None:
-        self._note("progress")
-
-    def on_lost(self) -> None:
-        self._note("lost")
-
-    def on_plaintext(self) -> None:
-        self._note("plaintext")
 
 
 class Client:

@@ -14,6 +14,7 @@ import pytest
 from evloop_http.net import transport as transport_module
 from evloop_http.net.reactor import FileDescriptor, Reactor, ReadyCallback
 from evloop_http.net.transport import LOW_WATER, FileSpan, Transport
+from recording import Recorder
 
 Pair = tuple[socket.socket, socket.socket]
 #: More than any pair of socket buffers takes.
@@ -36,48 +37,6 @@ class CountingReactor(Reactor):
     def unregister(self, descriptor: FileDescriptor) -> None:
         self.told += 1
         super().unregister(descriptor)
-
-
-class Recorder:
-    """An owner that writes down what it is told, and does what the test wants done then."""
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-        self.pieces: list[bytes] = []
-        self.then: dict[str, Callable[[], object]] = {}
-
-    @property
-    def data(self) -> bytes:
-        return b"".join(self.pieces)
-
-    def _note(self, what: str) -> None:
-        self.told.append(what)
-        self.then.get(what, bool)()
-
-    def on_open(self) -> None:
-        self._note("open")
-
-    def on_data(self, data: bytes) -> None:
-        self.pieces.append(data)
-        self._note("data")
-
-    def on_eof(self) -> None:
-        self._note("eof")
-
-    def on_room(self) -> None:
-        self._note("room")
-
-    def on_drained(self) -> None:
-        self._note("drained")
-
-    def on_progress(self) -> None:
-        self._note("progress")
-
-    def on_lost(self) -> None:
-        self._note("lost")
-
-    def on_plaintext(self) -> None:
-        self._note("plaintext")
 
 
 @pytest.fixture
