@@ -135,12 +135,22 @@ Application = Callable[[Any], Any]
 
 
 def make_demo(options: argparse.Namespace, tls_port: int | None) -> Application:
-    """The demo site."""
-    for module in ("jinja2", "multipart", "ua_parser"):
-        if importlib.util.find_spec(module) is None:
-            raise Mistake(f"the demo needs {module} and more: pip install 'evloop-http[demo]'")
+    """The demo site. Without Jinja2 there is none; without the other libraries it says what it lacks."""
+    if not is_installed("jinja2"):
+        raise Mistake("the demo needs Jinja2: pip install 'evloop-http[demo]'")
+    for module, what in (("multipart", "multipart forms"), ("ua_parser", "the names of browsers")):
+        if not is_installed(module):
+            print(f"evloop-http: the demo goes without {what}: pip install 'evloop-http[demo]'", file=sys.stderr)
     from .demo.app import create_app
     return create_app(tls_port)
+
+
+def is_installed(module: str) -> bool:
+    """Whether a library of an extra can be imported."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ValueError:  # barred: sys.modules has None in its place
+        return False
 
 
 def make_files(options: argparse.Namespace, tls_port: int | None) -> Application:

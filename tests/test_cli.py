@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import http.client
 import json
 import logging
@@ -20,9 +21,9 @@ from pathlib import Path
 
 import pytest
 
-from asking import PATIENCE
+from asking import PATIENCE, answer, make_request
 from evloop_http import __version__
-from evloop_http.cli import main
+from evloop_http.cli import main, make_demo
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = ["demo", "serve", "run"]
@@ -235,12 +236,23 @@ def test_places_where_nobody_can_listen_are_one_plain_line(tmp_path: Path, capsy
 
 
 @pytest.mark.usefixtures("undone")
-@pytest.mark.parametrize("module", ["jinja2", "multipart", "ua_parser"])
-def test_a_demo_without_its_libraries_says_what_to_install(
-        module: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_demo_without_templates_says_what_to_install(capsys: pytest.CaptureFixture[str],
+                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    assert mistake(capsys, "demo", "--port", "0") == "the demo needs Jinja2: pip install 'evloop-http[demo]'"
+
+
+@pytest.mark.parametrize(("module", "loss"), [("multipart", "multipart forms"), ("ua_parser", "the names of browsers")])
+def test_a_demo_without_a_lesser_library_goes_without_it(module: str, loss: str, capsys: pytest.CaptureFixture[str],
+                                                         monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    said = mistake(capsys, "demo", "--port", "0")
-    assert said == f"the demo needs {module} and more: pip install 'evloop-http[demo]'"
+    app = make_demo(argparse.Namespace(), None)
+    assert capsys.readouterr().err == f"evloop-http: the demo goes without {loss}: pip install 'evloop-http[demo]'\n"
+    request = make_request("GET", "/", headers={"User-Agent": "Mozilla/5.0 Firefox/140.0"})
+    response = answer(app, request)
+    assert response.status == 200
+    assert isinstance(response.body, bytes)
+    assert ("with your browser," in response.body.decode()) == (module == "ua_parser")
 
 
 # -- a port in use

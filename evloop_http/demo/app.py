@@ -89,7 +89,7 @@ def add_pages(app: App, page: Pages) -> None:
 
     @app.get("/")
     def home(request: Request) -> Response:
-        return page(request, "home.html", fields=shown_fields(request))
+        return page(request, "home.html", fields=shown_fields(request), browser=browser_of(request))
 
     @app.get("/welcome")
     def welcome(request: Request) -> Response:
@@ -111,7 +111,7 @@ def add_login(app: App, page: Pages) -> None:
     @app.post("/login")
     def login(request: Request) -> Response:
         if is_admin(request.form.get("username", ""), request.form.get("password", "")):
-            return page(request, "logged_in.html")
+            return page(request, "logged_in.html", browser=browser_of(request))
         refusal = page(request, "login.html", status=401, refused=True)
         # RFC 9110 §15.5.2: a 401 must carry a challenge. Browsers know no scheme of this name, and
         # so show the page with its form instead of a dialog of their own.
@@ -160,6 +160,14 @@ def add_errors(app: App, page: Pages) -> None:
     @app.error(500)
     def broken(request: Request, error: Exception) -> Response:
         return page(request, "500.html", status=500)
+
+
+def browser_of(request: Request) -> str:
+    """The browser's name, as far as the library that knows them is installed."""
+    try:
+        return request.browser
+    except RuntimeError:
+        return "your browser"
 
 
 def is_admin(username: str, password: str) -> bool:
