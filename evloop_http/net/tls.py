@@ -32,7 +32,7 @@ import ssl
 from collections.abc import Iterable, Sequence
 
 from .reactor import READ, WRITE, Reactor
-from .transport import READ_SIZE, WRITE_BUDGET, FileSpan, Transport
+from .transport import READ_SIZE, FileSpan, Transport
 
 #: What one record holds (RFC 8446 §5.1). Small pieces are joined up to it.
 _RECORD = 16 * 1024
@@ -257,7 +257,7 @@ class TlsTransport(Transport):
     def _send_span(self, span: FileSpan) -> int:
         if self._phase is Phase.BARE:
             return super()._send_span(span)
-        return self._sock.send(span.read(min(WRITE_BUDGET, 4 * _RECORD)))
+        return self._sock.send(span.read(_RECORD))
 
     # Ending
 
@@ -277,6 +277,7 @@ class TlsTransport(Transport):
             self._take_off()
 
     def half_close(self) -> None:
+        # What still comes is ciphertext from now on, fit only to be discarded, which is what it is read for.
         self._notify_close()
         super().half_close()
 
