@@ -99,6 +99,9 @@ class Phase(enum.Enum):
     BARE = "TLS was taken off, or was never there"
 
 
+SILENT, HANDSHAKING, SECURE, BARE = Phase
+
+
 class TlsTransport(Transport):
     """A `Transport` whose bytes are encrypted on the way."""
 
@@ -114,7 +117,7 @@ class TlsTransport(Transport):
         sock.getpeername()
         self._sock = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         self._budget = budget
-        self._phase = Phase.SILENT
+        self._phase = SILENT
         self._recv_wants = READ
         self._send_wants = WRITE
         self._coming_back = False
@@ -130,12 +133,13 @@ class TlsTransport(Transport):
     # Being told by the reactor
 
     def _on_ready(self, events: int) -> None:
-        if self._phase is Phase.SILENT or self._phase is Phase.HANDSHAKING:
+        phase = self._phase
+        if phase is SILENT or phase is HANDSHAKING:
             self._advance_handshake()
         else:
-            if events & self._send_wants and self._queue:
+            if self._queue and events & self._send_wants:
                 self._on_writable()
-            if events & self._recv_wants and self.reading:
+            if self.reading and events & self._recv_wants:
                 self._on_readable()
         if self._interest != (READ if self.reading else 0) or self._queue or self._recv_wants != READ:
             self.settle()
@@ -160,7 +164,7 @@ class TlsTransport(Transport):
     def _come_back_for_pending(self) -> None:
         """If decrypted bytes are left, read on in the next turn; the selector will not say so."""
         if not self._coming_back and self.reading and not self.closed \
-                and self._phase is Phase.SECURE and self._ssl.pending():
+                and self._phase is SECURE and self._ssl.pending():
             self._coming_back = True
             self._reactor.call_soon(self._come_back)
 
@@ -180,14 +184,14 @@ class TlsTransport(Transport):
         self._send_wants = READ if isinstance(refusal, ssl.SSLWantReadError) else WRITE
 
     def _wanted(self) -> int:
-        if self._phase is Phase.SILENT or self._phase is Phase.HANDSHAKING:
+        if self._phase is SILENT or self._phase is HANDSHAKING:
             return self._recv_wants
         return (self._recv_wants if self.reading and not self.at_eof else 0) | (self._send_wants if self._queue else 0)
 
     # The handshake
 
     def _advance_handshake(self) -> None:
-        if self._phase is Phase.SILENT and not self._first_byte_is_tls():
+        if self._phase is SILENT and not self._first_byte_is_tls():
             return
         if not self._budget.take():
             return
@@ -199,7 +203,7 @@ class TlsTransport(Transport):
             # Port scans, wrong protocols, alerts: the peer's affair, and it has been told by OpenSSL.
             self._lose()
         else:
-            self._phase = Phase.SECURE
+            self._phase = SECURE
             self._recv_wants = READ
             self._owner.on_open()
 
@@ -214,7 +218,7 @@ class TlsTransport(Transport):
         if not first:
             self._lose()
         elif first == _HANDSHAKE_RECORD:
-            self._phase = Phase.HANDSHAKING
+            self._phase = HANDSHAKING
             return True
         else:
             self._take_off()
@@ -226,8 +230,8 @@ class TlsTransport(Transport):
     def write(self, data: bytes) -> bool:
         # OpenSSL says nothing of what it has sent before it has sent all that it was given. So that
         # progress is seen, and the budget kept, it is given a record at a time.
-        if len(data) <= _RECORD or self._phase is Phase.BARE:
-            return super().write(data)
+        if len(data) <= _RECORD or self._phase is BARE:
+            return Transport.write(self, data)
         self.hold(data)
         return self.flush()
 
@@ -236,7 +240,7 @@ class TlsTransport(Transport):
         return super()._flush()
 
     def _send_pieces(self) -> int:
-        if self._phase is Phase.BARE:
+        if self._phase is BARE:
             return super()._send_pieces()
         return self._sock.send(self._next_record())
 
@@ -255,7 +259,7 @@ class TlsTransport(Transport):
         return b"".join(pieces) if len(pieces) > 1 else first[:_RECORD]
 
     def _send_span(self, span: FileSpan) -> int:
-        if self._phase is Phase.BARE:
+        if self._phase is BARE:
             return super()._send_span(span)
         return self._sock.send(span.read(_RECORD))
 
@@ -266,12 +270,12 @@ class TlsTransport(Transport):
         wrapped = self._sock
         self._sock = socket.socket(wrapped.family, wrapped.type, wrapped.proto, wrapped.detach())
         self._sock.setblocking(False)
-        self._phase = Phase.BARE
+        self._phase = BARE
         self._recv_wants = READ
         self._send_wants = WRITE
 
     def _notify_close(self) -> None:
-        if self._phase is Phase.SECURE:
+        if self._phase is SECURE:
             with contextlib.suppress(OSError, ValueError):
                 self._ssl.unwrap()
             self._take_off()
@@ -287,6 +291,6 @@ class TlsTransport(Transport):
             super().close()
 
     def abort(self) -> None:
-        if self._phase is Phase.SECURE:
+        if self._phase is SECURE:
             self._take_off()
         super().abort()
