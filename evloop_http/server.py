@@ -249,7 +249,11 @@ class Server:
             self._stopped.set()
 
     def close(self) -> None:
-        """End everything now: listeners, connections, and the reactor if it was made here."""
+        """End everything now: listeners, connections, and the reactor if it was made here.
+
+        Raises:
+            RuntimeError: a callback of that reactor calls this; `stop(0)` is for there.
+        """
         self._service.draining = True
         for listener in self._listeners:
             listener.close(drain=False)
