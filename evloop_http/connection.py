@@ -21,21 +21,18 @@ The application's is any other exception: logged, answered with 500. The net's i
 
 from __future__ import annotations
 
-import logging
 from concurrent.futures import Future
 
-from .exchange import Exchange, Progress, Upload, checked, dispose, failure, outcome
+from .exchange import Exchange, Progress, Upload, checked, dispose, failure, file_length, outcome
 from .http1 import CONTINUE, BodyData, EndOfMessage, Pause, ProtocolError, RequestParser
-from .messages import FileBody, HTTPError, RequestHead, Response
+from .messages import HTTPError, RequestHead, Response
 from .net.transport import HIGH_WATER, Transport
 from .service import FOLLOWERS, Service, State
 
-logger = logging.getLogger("evloop_http.server")
-
 HANDSHAKING, IDLE, READING_HEADERS, READING_BODY, HANDLING, WRITING, LINGERING, CLOSED = State
 
-#: Requests handled in one wake; what is left of a pipeline has its turn in the next.
-PIPELINE_BUDGET = 64
+#: The parser's events handled in one wake; what is left of a pipeline has its turn in the next.
+EVENT_BUDGET = 64
 #: Bytes of further requests that are read while one is being handled; the rest waits in the kernel.
 READ_AHEAD = 64 * 1024
 #: Bytes discarded while lingering. A client that is not through with its upload by then gets a reset.
@@ -82,7 +79,7 @@ class Connection:
         return self._timer.deadline
 
     def _enter(self, state: State) -> None:
-        """Change the state, and with it what is listened for and for how long. Nothing else does."""
+        """Change the state, which nothing else does, and with it what is listened for and for how long."""
         if state not in FOLLOWERS[self.state]:
             raise RuntimeError(f"a connection cannot go from {self.state.name} to {state.name}")
         self.state = state
@@ -91,7 +88,9 @@ class Connection:
         self._transport.reading = state is not WRITING and state is not CLOSED
         # Timer.move, written out: this is done twice a request, and the condition is met once in a connection.
         timer = self._timer
-        timer.deadline = deadline = service.reactor.now + service.seconds[state]
+        # `now` is the beginning of the turn, and a handler may have taken its time since; a peer is not charged for it.
+        now = service.reactor.now if state is IDLE or state is HANDLING else service.reactor.time()
+        timer.deadline = deadline = now + service.seconds[state]
         if deadline < timer.filed:
             timer.move(deadline)
 
@@ -122,7 +121,7 @@ class Connection:
 
     def on_progress(self) -> None:
         if self.state is WRITING:
-            self._timer.move(self._service.reactor.now + self._service.seconds[WRITING])
+            self._timer.move(self._service.reactor.time() + self._service.seconds[WRITING])
 
     def on_room(self) -> None:
         # In other states what was queued are the answers of a pipeline, and nobody waits for them.
@@ -151,7 +150,7 @@ class Connection:
         """Act on what the parser says, until it or we have to wait."""
         next_event = self._parser.next_event
         try:
-            for _ in range(PIPELINE_BUDGET):
+            for _ in range(EVENT_BUDGET):
                 event = next_event()
                 if isinstance(event, RequestHead):
                     if event.content_length == 0:
@@ -168,14 +167,14 @@ class Connection:
                 if not goes_on:
                     return
         except ProtocolError as error:
-            logger.debug("%s: refused: %s", self._transport.client, error)
+            self._service.note_refusal(self._transport.client, error)
             self._refuse(error.status, error.sentence)
             return
         self._yield_turn()
 
     def _begin_body(self, head: RequestHead) -> bool:
         self._enter(READING_BODY)
-        self._upload = Upload(head, self._service.reactor.now)
+        self._upload = Upload(head, self._service.reactor.time())
         return not head.expects_continue or self._invite_body(head)
 
     def _invite_body(self, head: RequestHead) -> bool:
@@ -209,23 +208,20 @@ class Connection:
         """The parser needs more bytes, or knows that there are none."""
         self._transport.reading = True
         if not self._transport.flush():
-            self._wait_for_room()
+            if self.state is IDLE:
+                self._enter(WRITING)  # the peer does not take its answers: no more requests until it does
         elif pause is Pause.CLOSED:
             self.close()
         elif self.state is IDLE and self._parser.pending:
             self._enter(READING_HEADERS)
         return False
 
-    def _wait_for_room(self) -> None:
-        """Answers of a pipeline are queued that the peer does not take: take no more requests until it does."""
-        if self.state is IDLE:
-            self._enter(WRITING)
-
     def _yield_turn(self) -> None:
         """The budget of this wake is used up: the others first, then the rest of what has come."""
-        if not self._transport.flush():
-            self._wait_for_room()
-        if self.state is IDLE or self.state is READING_BODY:
+        is_flushed = self._transport.flush()
+        if self.state is IDLE and not is_flushed:
+            self._enter(WRITING)
+        elif self.state is IDLE or self.state is READING_BODY:
             self._transport.reading = False
             self._service.reactor.call_soon(self._take_turn)
 
@@ -249,6 +245,9 @@ class Connection:
             answer = application(request)
         except Exception as error:
             answer = failure(head, error)
+        except BaseException:  # Ctrl-C and its like: the loop may be run again, and this request is lost
+            self.close()
+            raise
         if isinstance(answer, Response):
             return self._answer(head, answer, started)
         if not isinstance(answer, Future):
@@ -313,8 +312,8 @@ class Connection:
     def _start_body(self, head: RequestHead | None, response: Response, started: float, keep_alive: bool) -> bool:
         """Send the head of a response whose body comes in pieces or from a file, and begin with the body."""
         assert head is not None
-        length = response.body.length if isinstance(response.body, FileBody) else None
         try:
+            length = file_length(response)
             data, framing, keep_alive = self._service.encoder.start(response, head, length, keep_alive)
         except Exception as error:
             dispose(response)
@@ -326,7 +325,7 @@ class Connection:
         return self.state is WRITING and self._advance()  # the socket may have gone meanwhile
 
     def _advance(self) -> bool:
-        """Go on with the answer; whether it is out and there is more to read."""
+        """Go on with the answer; whether it is out and the connection is kept."""
         exchange = self._exchange
         if exchange is not None and not self._finish(exchange):
             return False
@@ -336,6 +335,8 @@ class Connection:
     def _finish(self, exchange: Exchange) -> bool:
         """Send as much of the answer as the peer takes; whether that was all of it and the connection is kept."""
         transport, service = self._transport, self._service
+        if exchange.scheduled:
+            return False
         before = transport.sent
         progress = exchange.advance(transport)
         if self.state is not WRITING:
@@ -346,6 +347,7 @@ class Connection:
         if progress is Progress.FAILED:
             self._abort()  # the head is out, so there is no other way to say it
         elif progress is Progress.YIELDED:
+            exchange.scheduled = True
             service.reactor.call_soon(self._resume, exchange)
         elif progress is Progress.DONE:
             self._drop_exchange()
@@ -355,6 +357,7 @@ class Connection:
         return False
 
     def _resume(self, exchange: Exchange) -> None:
+        exchange.scheduled = False
         if self._exchange is exchange:
             if self._advance():
                 self._read()
@@ -385,7 +388,7 @@ class Connection:
     def _drop_exchange(self) -> None:
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
-            exchange.end(self._service, self._transport.client)
+            exchange.end(self._service, self._transport)
 
     def _abort(self) -> None:
         self._transport.abort()

@@ -52,6 +52,22 @@ def outcome(head: RequestHead, future: Future[Response]) -> Response:
     return checked(head, future.result()) if error is None else failure(head, error)
 
 
+def file_length(response: Response) -> int | None:
+    """The length of a body that is part of a file, None for another.
+
+    Raises:
+        ValueError: the file has no descriptor or is closed, or the part is none.
+        OSError: the same, as some kinds of files say it.
+    """
+    if not isinstance(response.body, FileBody):
+        return None
+    file, offset, length = response.body
+    file.fileno()
+    if offset < 0 or length < 0:
+        raise ValueError("offset and length of a FileBody are not negative")
+    return length
+
+
 def dispose(response: Response) -> None:
     """Close a response: a generator's `finally` is the application's code, and may fail like it."""
     try:
@@ -101,7 +117,8 @@ class Progress(enum.Enum):
 class Exchange:
     """A request that is being answered, from its handling to the last byte of its answer."""
 
-    __slots__ = ("_framing", "_future", "_pieces", "_request", "head", "keep_alive", "response", "size", "started")
+    __slots__ = ("_begun_at", "_framing", "_future", "_pieces", "_request", "_size", "head", "keep_alive", "response",
+                 "scheduled", "started")
 
     def __init__(self, head: RequestHead | None, started: float, keep_alive: bool = False) -> None:
         self.head = head
@@ -109,8 +126,10 @@ class Exchange:
         self.started = started
         self.keep_alive = keep_alive
         self.response: Response | None = None
-        #: bytes of content sent
-        self.size = 0
+        #: its turn will come without anybody's asking
+        self.scheduled = False
+        self._size = 0       # bytes of content handed to the transport
+        self._begun_at = 0   # what the transport has sent when it has sent the head
         self._request: Request | None = None
         self._future: Future[Response] | None = None
         self._framing: BodyEncoder | None = None
@@ -124,11 +143,12 @@ class Exchange:
     def begin(self, transport: Transport, response: Response, framing: BodyEncoder | None) -> None:
         """Begin with the body; its head is held by the transport already. Without framing none is sent."""
         self.response = response
+        self._begun_at = transport.sent + transport.queued
         body = response.body
         if framing is None or isinstance(body, bytes):
             transport.flush()
         elif isinstance(body, FileBody):
-            self.size = body.length
+            self._size = body.length
             transport.send_file(body.file, body.offset, body.length)
         else:
             self._pieces = body
@@ -153,15 +173,14 @@ class Exchange:
                 if piece is _NO_MORE:
                     transport.write(framing.finish())
                     return Progress.DONE
-                self.size += len(piece)
+                self._size += len(piece)
                 transport.write(framing.encode(piece))
         except Exception as error:
-            assert self.head is not None
-            failure(self.head, error)
+            logger.error("%s: the body of the answer failed", self.head.line if self.head else "-", exc_info=error)
             return Progress.FAILED
         return Progress.YIELDED
 
-    def end(self, service: Service, client: str) -> None:
+    def end(self, service: Service, transport: Transport) -> None:
         """It is over, finished or not: tell the application if it is still at work, close what the answer holds.
 
         The access log is told of a body in pieces here, and how many bytes of it went out; an
@@ -172,5 +191,6 @@ class Exchange:
         if self._future is not None:
             self._future.cancel()
         if self.response is not None:
-            service.record(client, self.head, self.response.status, self.size, self.started)
+            sent = max(0, min(self._size, transport.sent - self._begun_at))
+            service.record(transport.client, self.head, self.response.status, sent, self.started)
             dispose(self.response)

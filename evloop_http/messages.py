@@ -265,7 +265,7 @@ _NO_PARAMS: Mapping[str, Any] = MappingProxyType({})
 
 
 class Request:
-    """A request whose body has come. It may be given attributes of one's own (`request.user = ...`).
+    """A request, with its body if that has come. It may be given attributes of one's own (`request.user = ...`).
 
     This is what the connection makes. An `App` asks it to make `evloop_http.app.request.Request`
     instead, which adds what is read out of body and headers: forms, cookies, the browser's name.
@@ -327,7 +327,10 @@ def parse_urlencoded(text: str) -> MultiDict[str]:
 
 
 class FileBody(NamedTuple):
-    """Part of an open file as the body of a response: sent by the kernel, closed when done."""
+    """Part of an open file as the body of a response: sent by the kernel, closed when done.
+
+    The file must have a descriptor; offset and length are bytes. Otherwise the answer is a 500.
+    """
 
     file: BinaryIO
     offset: int
@@ -401,10 +404,10 @@ class Response:
 
 
 def _checked_body(body: object) -> Body:
-    if isinstance(body, bytes | FileBody):
+    if isinstance(body, bytes | bytearray | memoryview):
+        return bytes(body)  # of bytes itself, no copy
+    if isinstance(body, FileBody):
         return body
-    if isinstance(body, bytearray | memoryview):
-        return bytes(body)
     if isinstance(body, Iterable):
         return iter(body)
     raise TypeError(f"a response body is text, bytes, an iterable of bytes or a FileBody, not {type(body).__name__}")

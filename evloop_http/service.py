@@ -1,4 +1,4 @@
-"""What the connections of a server share: their states, how long each may last, whom they ask.
+"""JOINT. What the connections of a server share: their states, how long each may last, whom they ask.
 
 There is one `Service` for a server, made by it and handed to every connection: nothing is kept
 for each connection that can be kept once.
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .http1 import HeadParser, ResponseEncoder
+from .http1 import WITHOUT_CONTENT, HeadParser, ProtocolError, ResponseEncoder
 from .messages import Request, RequestHead, Response
 from .net.reactor import Reactor
 from .net.timers import NEVER
@@ -45,24 +45,26 @@ class State(enum.Enum):
     __hash__ = object.__hash__
 
 
-HANDSHAKING, IDLE, READING_HEADERS, READING_BODY, HANDLING, WRITING, LINGERING, CLOSED = State
-
 #: Every legal move.
 FOLLOWERS: dict[State, frozenset[State]] = {
-    HANDSHAKING: frozenset({IDLE, WRITING, CLOSED}),
-    IDLE: frozenset({READING_HEADERS, READING_BODY, HANDLING, WRITING, CLOSED}),
-    READING_HEADERS: frozenset({READING_BODY, HANDLING, WRITING, CLOSED}),
-    READING_BODY: frozenset({HANDLING, WRITING, CLOSED}),
-    HANDLING: frozenset({IDLE, WRITING, CLOSED}),
-    WRITING: frozenset({IDLE, LINGERING, CLOSED}),
-    LINGERING: frozenset({CLOSED}),
-    CLOSED: frozenset(),
+    State.HANDSHAKING: frozenset({State.IDLE, State.WRITING, State.CLOSED}),
+    State.IDLE: frozenset({State.READING_HEADERS, State.READING_BODY, State.HANDLING, State.WRITING, State.CLOSED}),
+    State.READING_HEADERS: frozenset({State.READING_BODY, State.HANDLING, State.WRITING, State.CLOSED}),
+    State.READING_BODY: frozenset({State.HANDLING, State.WRITING, State.CLOSED}),
+    State.HANDLING: frozenset({State.IDLE, State.WRITING, State.CLOSED}),
+    State.WRITING: frozenset({State.IDLE, State.LINGERING, State.CLOSED}),
+    State.LINGERING: frozenset({State.CLOSED}),
+    State.CLOSED: frozenset(),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """How long each thing may take, in seconds. All are on by default."""
+    """How long each thing may take, in seconds; `body_rate` is in bytes a second. All but `handler` are on by default.
+
+    Raises:
+        ValueError: one of them is not above 0.
+    """
 
     #: from accept to the end of the TLS handshake; then the connection is closed
     handshake: float = 10
@@ -80,6 +82,12 @@ class Timeouts:
     idle: float = 75
     #: for the peer to close, after an answer that ends the connection
     linger: float = 2
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"the timeout {name!r} must be above 0, not {value}")
 
     def by_state(self) -> dict[State, float]:
         """Seconds for each state, `NEVER` for none."""
@@ -125,10 +133,14 @@ class Service:
         self.request_class = getattr(application, "request_class", Request)
         self.preview = getattr(application, "preview", None)
 
+    def note_refusal(self, client: str, error: ProtocolError) -> None:
+        """Say in the debug log which rule a peer broke."""
+        logger.debug("%s: refused: %s", client, error)
+
     def record(self, client: str, head: RequestHead | None, status: int, size: int, started: float) -> None:
         """Tell the access log, if there is one, of an answer with so many bytes of content."""
         if self.log is not None:
-            sent = 0 if head is not None and head.method == "HEAD" else size
+            sent = 0 if status in WITHOUT_CONTENT or (head is not None and head.method == "HEAD") else size
             try:
                 self.log.record(client, head, status, sent, self.reactor.time() - started)
             except Exception:  # the host's code, like the application

@@ -7,6 +7,7 @@ half, time passes, and then every connection must be closed, with nothing regist
 from __future__ import annotations
 
 import gc
+import io
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +19,7 @@ import pytest
 
 from evloop_http import connection as connection_module
 from evloop_http.connection import Connection
+from evloop_http.exchange import PIECE_BUDGET
 from evloop_http.http1 import CONTINUE, Limits
 from evloop_http.messages import FileBody, HTTPError, Request, RequestHead, Response
 from evloop_http.net.transport import HIGH_WATER, READ_SIZE
@@ -436,7 +438,7 @@ def test_a_peer_that_does_not_read_its_answers_is_not_read_from(serve: Serve) ->
 
 
 def test_a_full_pipeline_that_ends_in_a_body_goes_on_when_there_is_room(serve: Serve) -> None:
-    for number in range(connection_module.PIPELINE_BUDGET - 2, connection_module.PIPELINE_BUDGET + 2):
+    for number in range(connection_module.EVENT_BUDGET - 2, connection_module.EVENT_BUDGET + 2):
         peer = serve(echo).connect(room=0)
         peer.send(get("/") * number + post(b"body"))
         peer.take()
@@ -908,13 +910,106 @@ def test_a_file_that_is_shorter_than_it_was_ends_the_connection(serve: Serve, tm
     assert body.file.closed
 
 
-def test_a_file_that_is_closed_already_ends_the_connection(serve: Serve, tmp_path: Path) -> None:
-    body = make_file(tmp_path, b"content")
-    body.file.close()
-    peer = serve(always(Response(body))).connect()
+def test_a_file_that_cannot_be_sent_is_the_applications_failure(serve: Serve, tmp_path: Path) -> None:
+    closed = make_file(tmp_path, b"content")
+    closed.file.close()
+    sound = make_file(tmp_path, b"content")
+    no_file = FileBody(io.BytesIO(b"content"), 0, 7)
+    for body in (closed, no_file, FileBody(sound.file, 0, -5), FileBody(sound.file, -1, 5)):
+        peer = serve(always(Response(body))).connect()
+        peer.send(GET)
+        assert peer.statuses == [500]
+
+
+def test_bytes_of_another_class_are_bytes(serve: Serve) -> None:
+    class Text(bytes):
+        """Bytes with a name of their own."""
+
+    peer = serve(always(Response(Text(b"content")))).connect()
     peer.send(GET)
+    assert [reply.body for reply in peer.answers()] == [b"content"]
+
+
+def test_a_peer_is_not_charged_for_the_time_of_a_handler(serve: Serve) -> None:
+    def slow(request: Request) -> Response:
+        net.clock.advance(31)
+        return Response(b"x" * 300_000)
+
+    net = serve(slow)
+    reader, sender = net.connect(room=1000), net.connect()
+    reader.send(GET)
+    sender.send(GET[:-2])
+    net.settle()
+    assert reader.state() is State.WRITING
+    assert sender.state() is State.READING_HEADERS
+
+
+def test_an_empty_line_behind_a_request_begins_no_other(serve: Serve) -> None:
+    net = serve()
+    peer = net.connect()
+    peer.send(GET + b"\r\n")
+    assert peer.state() is State.IDLE
+    net.advance(20)
+    peer.send(GET)
+    assert peer.statuses == [200, 200]
+
+
+def test_a_stream_has_one_turn_at_a_time(serve: Serve) -> None:
+    asked = 0
+
+    def pieces() -> Iterator[bytes]:
+        nonlocal asked
+        for _ in range(2000):
+            asked += 1
+            yield b"x" * 1000
+
+    net = serve(always(Response(pieces())))
+    peer = net.connect(room=0)
+    peer.send(GET)
+    most = 0
+    while peer.state() is State.WRITING:
+        before = asked
+        peer.sock.room += 20_000
+        net.turn()
+        most = max(most, asked - before)
+    assert asked == 2000
+    assert most <= 2 * PIECE_BUDGET
+
+
+def test_ctrl_c_in_a_handler_ends_its_connection_and_the_loop_can_be_run_again(serve: Serve) -> None:
+    def interrupted(request: Request) -> Response:
+        if request.path == "/interrupt":
+            raise KeyboardInterrupt
+        return Response("on")
+
+    net = serve(interrupted)
+    peer, other = net.connect(), net.connect()
+    with pytest.raises(KeyboardInterrupt):
+        peer.send(get("/interrupt"))
     assert peer.state() is State.CLOSED
-    assert not peer.got.endswith(b"content")
+    other.send(GET)
+    assert other.statuses == [200]
+
+
+def test_the_log_is_told_what_went_out_of_a_file_that_was_cut(serve: Serve, tmp_path: Path) -> None:
+    log = ListLog()
+    peer = serve(always(Response(make_file(tmp_path, bytes(500_000)))), log=log).connect(room=100_000)
+    peer.send(GET)
+    peer.connection.close()
+    assert 90_000 < log.entries[0].size < 100_000
+
+
+def test_the_log_is_told_of_no_content_where_none_is_sent(serve: Serve) -> None:
+    log = ListLog()
+    peer = serve(always(Response("gone", 204)), log=log).connect()
+    peer.send(GET)
+    assert [entry.size for entry in log.entries] == [0]
+
+
+@pytest.mark.parametrize("timeouts", [{"idle": 0}, {"head": -1}, {"body_rate": 0}, {"handler": 0}])
+def test_a_timeout_that_is_none_is_refused(timeouts: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(timeouts))):
+        Timeouts(**timeouts)
 
 
 # Answers that come later

@@ -146,7 +146,7 @@ def test_the_repr_of_a_parser_shows_where_it_stands() -> None:
 def test_one_empty_line_before_a_request_is_forgiven_and_two_are_not() -> None:
     assert requests_in(read([b"\r\n" + GET + b"\r\n" + GET])) == ["/", "/"]
     assert read([b"\r\n\r\n" + GET]) == [("error", 400, str(rules.REQUEST_LINE), 2)]
-    assert read([b"\r\n"])[-1] == ("CLOSED", 2)
+    assert read([b"\r\n"])[-1] == ("CLOSED", 0)
 
 
 # Errors

@@ -14,10 +14,10 @@ In reading order: `rules` (every rule that a peer can break, and the limits), `h
 """
 
 from ..messages import RequestHead
-from .encoder import CONTINUE, BodyEncoder, ResponseEncoder
+from .encoder import CONTINUE, WITHOUT_CONTENT, BodyEncoder, ResponseEncoder
 from .head import HeadParser
 from .parser import CLOSED, NEED_DATA, BodyData, EndOfMessage, Event, Pause, RequestParser
 from .rules import Limits, ProtocolError, Rule
 
-__all__ = ["CLOSED", "CONTINUE", "NEED_DATA", "BodyData", "BodyEncoder", "EndOfMessage", "Event", "HeadParser",
-           "Limits", "Pause", "ProtocolError", "RequestHead", "RequestParser", "ResponseEncoder", "Rule"]
+__all__ = ["CLOSED", "CONTINUE", "NEED_DATA", "WITHOUT_CONTENT", "BodyData", "BodyEncoder", "EndOfMessage", "Event",
+           "HeadParser", "Limits", "Pause", "ProtocolError", "RequestHead", "RequestParser", "ResponseEncoder", "Rule"]

@@ -28,7 +28,7 @@ def content_length(length: str | None, coding: str | None, version: str, limits:
     """The number of octets in the body of a request, None when it is chunked.
 
     Args:
-        length: the value of Content-Length, if there is one.
+        length: the value of Content-Length, if there is one; its digits were checked already.
         coding: the joined value of Transfer-Encoding, if there is one.
 
     Raises:
@@ -40,9 +40,10 @@ def content_length(length: str | None, coding: str | None, version: str, limits:
     if length is None:
         return 0
     # The length of the text first: CPython refuses to convert 5,000 digits with another exception.
-    if len(length) > 18:
+    digits = length.lstrip("0") or "0"
+    if len(digits) > 18:
         raise ProtocolError(rules.BODY_LARGE)
-    octets = int(length)
+    octets = int(digits)
     if octets > limits.body:
         raise ProtocolError(rules.BODY_LARGE)
     return octets

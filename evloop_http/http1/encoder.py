@@ -22,7 +22,7 @@ Key = tuple[int, Fields, int | None, str, bool]
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _REMEMBERED = 256
 #: Statuses whose responses have no content, whatever the application gave (RFC 9112 §6.3).
-_WITHOUT_CONTENT = frozenset({204, 205, 304})
+WITHOUT_CONTENT = frozenset({204, 205, 304})
 
 
 class BodyEncoder:
@@ -106,7 +106,7 @@ class ResponseEncoder:
 
         Raises:
             RuntimeError: the application announced another length than the body has, or set a
-                field that is not its to set.
+                field that is not its to set, or the status is not one of 200 to 599.
         """
         body = response.body
         assert isinstance(body, bytes)
@@ -118,7 +118,7 @@ class ResponseEncoder:
         version = request.version if request is not None else "1.1"
         key = (response.status, response.final_fields(), len(body), version, keep_alive)
         head, keep_alive = self._heads.get(key) or self._remember(key)
-        return (head if response.status in _WITHOUT_CONTENT else head + body), keep_alive
+        return (head if response.status in WITHOUT_CONTENT else head + body), keep_alive
 
     def start(self, response: Response, request: RequestHead | None, length: int | None,
               keep_alive: bool) -> tuple[bytes, BodyEncoder | None, bool]:
@@ -128,7 +128,7 @@ class ResponseEncoder:
             length: bytes in the body, None if that is not known beforehand.
 
         Returns:
-            In the place of the encoder None where no body is sent (HEAD, 204, 304).
+            In the place of the encoder None where no body is sent (HEAD, 204, 205, 304).
 
         Raises:
             RuntimeError: as `encode`.
@@ -136,7 +136,7 @@ class ResponseEncoder:
         if length is None and "content-length" in response.headers:
             length = _announced(response.headers["content-length"])
         version = request.version if request is not None else "1.1"
-        bodiless = response.status in _WITHOUT_CONTENT or (request is not None and request.method == "HEAD")
+        bodiless = response.status in WITHOUT_CONTENT or (request is not None and request.method == "HEAD")
         if length is None and version == "1.0" and not bodiless:
             keep_alive = False
         key = (response.status, response.final_fields(), length, version, keep_alive)

@@ -1,13 +1,13 @@
 """One head: the bytes up to the empty line, made into a `RequestHead`, or refused.
 
-Three memories make this fast, and none of them can be seen from outside. Clients repeat
+Memories make this fast, and none of them can be seen from outside. Clients repeat
 themselves: the whole head byte for byte (a load generator, a browser polling), or all but a line
 or two (a new `Cookie`, a request id). So we remember whole heads (from the second time on), request
 lines and field lines that were found right, each in a table bounded in entries and in the size of
 an entry, emptied when it is full. What was refused is never remembered, and what is remembered
 cannot be changed.
 
-A line that is not remembered is checked once by `str.isprintable`, which is true only of text
+A field line that is not remembered is checked once by `str.isprintable`, which is true only of text
 without any control character; only lines that fail it (a tab, an odd byte) are looked at closer.
 
 The order in which errors are found must not depend on how the bytes were cut. A bare LF and an

@@ -77,10 +77,11 @@ class RequestParser:
 
     Args:
         heads: the parser of heads, which holds the limits; connections share one, and with it
-            its memory.
+            its memory. Given only limits, or nothing, it makes its own.
     """
 
-    __slots__ = ("_at_eof", "_base", "_body", "_buffer", "_error", "_heads", "_searched", "_start", "_step")
+    __slots__ = ("_at_eof", "_base", "_body", "_buffer", "_error", "_forgiven", "_heads", "_searched", "_start",
+                 "_step")
 
     def __init__(self, heads: HeadParser | Limits | None = None) -> None:
         self._heads = heads if isinstance(heads, HeadParser) else HeadParser(heads)
@@ -91,6 +92,7 @@ class RequestParser:
         self._body: CountedBody | ChunkedBody | None = None
         self._error: ProtocolError | None = None
         self._at_eof = False
+        self._forgiven = False  # an empty line before this request has been passed over
         self._step: Step = _READ_HEAD
 
     def __repr__(self) -> str:
@@ -111,7 +113,7 @@ class RequestParser:
         return self._base + len(self._buffer)
 
     def feed(self, data: bytes) -> None:
-        """Take the next bytes of the stream.
+        """Take the next bytes of the stream. Behind an error they are only counted.
 
         Raises:
             RuntimeError: after `feed_eof`.
@@ -179,18 +181,27 @@ class RequestParser:
             self._base += len(buffer)
             self._buffer = b""
         else:
-            # RFC 9112 §2.2: one empty line before a request is forgiven (old clients put it behind a body).
-            start = self._start + (2 if buffer.startswith(b"\r\n", self._start) else 0)
-            end = self._find_end(start, True)
+            if not self._forgiven and buffer.startswith(b"\r\n", self._start):
+                return self._forgive()
+            end = self._find_end(self._start, True)
             if not end:
-                return self._wait(CLOSED if start == len(buffer) else None)
-            head = self._parse_block(heads.parse, start, end, True)
+                return self._wait()
+            head = self._parse_block(heads.parse, self._start, end, True)
+        self._forgiven = False
         if head.content_length == 0:
             self._step = _END_MESSAGE
         else:
             self._body = ChunkedBody(heads.limits) if head.content_length is None else CountedBody(head.content_length)
             self._step = _READ_BODY
         return head
+
+    def _forgive(self) -> Event:
+        """Pass over one empty line before a request (RFC 9112 §2.2): old clients put it behind a body."""
+        self._forgiven = True
+        self._base += self._start + 2
+        self._buffer = bytes(self._buffer[self._start + 2:])
+        self._start = self._searched = 0
+        return self._read_head()
 
     def _consume(self, end: int) -> None:
         """All before `end` has been read; a buffer that is used up is let go of at once."""
