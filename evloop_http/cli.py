@@ -36,7 +36,8 @@ An HTTP/1.1 and HTTPS server in pure Python.
 """
 
 EPILOG = """\
-Stops on Ctrl-C or SIGTERM after finishing what is in flight; a second one stops it at once.
+Stops on Ctrl-C or SIGTERM after finishing what is in flight, in 10 seconds at most; a second one closes
+every connection at once.
 """
 
 
@@ -74,6 +75,8 @@ def make_parser() -> argparse.ArgumentParser:
     run.set_defaults(make=make_target)
     for command in (demo, files, run):
         add_options(command)
+    for command in (demo, run):
+        add_worker_threads(command)
     return parser
 
 
@@ -91,18 +94,23 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     tls.add_argument("--tls-port", type=port, default=8443, help="port for HTTPS (default: %(default)s)")
     log = parser.add_argument_group("logging")
     log.add_argument("--access-log", nargs="?", const="common", choices=["common", "json"],
-                     help="a line on standard output for every answer, in common log format or JSON (default: none)")
+                     help="a line on standard output for every answer, in common log format or JSON (default: none); "
+                          "before a name, write --access-log=common")
     limits = parser.add_argument_group("limits")
     defaults = Limits(), Timeouts()
-    limits.add_argument("--worker-threads", "--workers-threads", type=positive, metavar="N",
-                        help="threads for handlers registered with threaded=True (default: the application's own "
-                             "number, or 8)")
     limits.add_argument("--max-connections", type=positive, default=16_384, metavar="N",
                         help="open at a time; more wait (default: %(default)s)")
     limits.add_argument("--max-body", type=positive, default=defaults[0].body, metavar="BYTES",
                         help="largest request body (default: %(default)s)")
     limits.add_argument("--idle-timeout", type=seconds, default=defaults[1].idle, metavar="SECONDS",
                         help="how long a connection may be idle (default: %(default)s)")
+
+
+def add_worker_threads(parser: argparse.ArgumentParser) -> None:
+    """The option of the commands whose application may have worker threads."""
+    parser.add_argument("--worker-threads", "--workers-threads", type=positive, metavar="N",
+                        help="threads for handlers registered with threaded=True (default: the application's own "
+                             "number, or 8)")
 
 
 def port(text: str) -> int:
@@ -205,8 +213,7 @@ def serve(options: argparse.Namespace) -> int:
         plain = None if options.unix else opened.enter_context(bind(options, options.port))
         secure = None if context is None else opened.enter_context(bind(options, options.tls_port))
         application = options.make(options, secure.getsockname()[1] if secure is not None else None)
-        if isinstance(application, App) and options.worker_threads:
-            application.workers = Workers(options.worker_threads, 8 * options.worker_threads)
+        set_worker_threads(application, getattr(options, "worker_threads", None))
         server = opened.enter_context(contextlib.closing(make_server(options, application)))
         if plain is not None:
             server.listen(sock=plain)
@@ -218,6 +225,15 @@ def serve(options: argparse.Namespace) -> int:
         server.reactor.call_soon(print_banner, server, options, sys.stdout)
         server.run()
     return 0
+
+
+def set_worker_threads(application: Application, number: int | None) -> None:
+    """Give an application as many worker threads as the user says, if he does."""
+    if number is None:
+        return
+    if not isinstance(application, App):
+        raise Mistake("--worker-threads is for an App, and this application is none")
+    application.workers = Workers(number, application.workers.queue)
 
 
 def make_server(options: argparse.Namespace, application: Application) -> Server:

@@ -7,6 +7,7 @@ and what is answered the application's, which is handed in.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -24,6 +25,8 @@ from .net.reactor import Reactor
 from .net.tls import make_context
 from .net.transport import Transport
 from .service import Application, Log, Service, State, Timeouts
+
+logger = logging.getLogger("evloop_http.server")
 
 #: Seconds that an idle connection is still open when the server stops: a request may be on its way.
 _LAST_IDLE = 0.1
@@ -53,7 +56,6 @@ class Server:
         self._owns_reactor = reactor is None
         self._listeners: list[Listener] = []
         self._stopped = threading.Event()
-        self._thread: threading.Thread | None = None
         self._force_timer = self.reactor.timer(self._force)
         self._date_timer = self.reactor.timer(self._forget_date)
         self._ended = Counter[str]()
@@ -89,7 +91,12 @@ class Server:
 
         Raises:
             OSError: the address is in use, not ours, or may not be used.
+            ValueError: the port is none, or the context is one for clients.
+            RuntimeError: the server has stopped.
         """
+        self._refuse_if_stopped()
+        if tls is not None and tls.protocol is ssl.PROTOCOL_TLS_CLIENT:
+            raise ValueError("this TLS context is one for clients; evloop_http.tls_context makes one for servers")
         if sock is None:
             sock = bind_path(os.fspath(path), mode) if path is not None else bind_address(host, port)
         try:
@@ -101,6 +108,10 @@ class Server:
                             path=None if path is None else os.fspath(path))
         self._listeners.append(listener)
         listener.resume()
+
+    def _refuse_if_stopped(self) -> None:
+        if self._stopped.is_set():
+            raise RuntimeError("the server has stopped; make a new one")
 
     @property
     def addresses(self) -> list[tuple[str, int] | str]:
@@ -164,20 +175,30 @@ class Server:
 
     # Running
 
-    def run(self) -> None:
-        """Serve until SIGINT or SIGTERM, finish what is in flight, return. A second signal ends it at once.
+    def run(self, grace: float = 10.0) -> None:
+        """Serve until SIGINT or SIGTERM, finish what is in flight, return.
+
+        After `grace` seconds, or at a second signal, every connection is closed. (A handler that
+        is at work in a thread then is not interrupted, and the interpreter waits for it.)
 
         Raises:
-            RuntimeError: not in the main thread; there, use `in_thread` or run the reactor yourself.
+            RuntimeError: the server has stopped, or this is not the main thread; elsewhere, use
+                `in_thread` or run the reactor yourself.
         """
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        for number in numbers:
-            self.reactor.on_signal(number, self._on_signal)
+        self._refuse_if_stopped()
+
+        def on_signal() -> None:
+            if self._service.draining:
+                self._force()
+            else:
+                self._begin_stop(grace)
+
+        found = {number: self.reactor.on_signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             self._run_to_the_end()
         finally:
-            for number in numbers:
-                self.reactor.on_signal(number, None)
+            for number, callback in found.items():
+                self.reactor.on_signal(number, callback)
 
     def _run_to_the_end(self) -> None:
         try:
@@ -186,25 +207,23 @@ class Server:
         finally:
             self.close()
 
-    def _on_signal(self) -> None:
-        if self._service.draining:
-            self._force()
-        else:
-            self._begin_stop(10.0)
-
     @contextlib.contextmanager
     def in_thread(self, host: str = "127.0.0.1", port: int = 0) -> Iterator[Server]:
-        """Serve from a thread for as long as the `with` block lasts; on a free port if it does not listen yet."""
+        """Serve from a thread for as long as the `with` block lasts; on a free port if it does not listen yet.
+
+        Raises:
+            RuntimeError: the server has stopped: it serves once.
+        """
+        self._refuse_if_stopped()
         if not self._listeners:
             self.listen(host, port)
-        self._thread = threading.Thread(target=self._run_to_the_end, name="evloop_http")
-        self._thread.start()
+        thread = threading.Thread(target=self._run_to_the_end, name="evloop_http")
+        thread.start()
         try:
             yield self
         finally:
             self.stop(grace=0)
-            self._thread.join()
-            self._thread = None
+            thread.join()
 
     # Stopping
 
@@ -243,9 +262,10 @@ class Server:
         if not self._service.connections and not self._stopped.is_set():
             self._force_timer.cancel()
             self._date_timer.cancel()
-            close = getattr(self._service.application, "close", None)
-            if close is not None:
-                close()
+            try:
+                getattr(self._service.application, "close", _nothing)()
+            except Exception:  # the host's code
+                logger.exception("closing the application failed")
             self._stopped.set()
 
     def close(self) -> None:
@@ -271,6 +291,10 @@ class Server:
 
     def _forget_date(self) -> None:
         self._service.encoder.forget_date()
+
+
+def _nothing() -> None:
+    """The `close` of an application that has none."""
 
 
 def _url(listener: Listener) -> str:

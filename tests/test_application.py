@@ -615,3 +615,18 @@ def test_expect_is_refused_before_the_body_is_sent() -> None:
                 client.sendall(f"POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n"
                                "Expect: 100-continue\r\n\r\n".encode())
                 assert client.recv(13, socket.MSG_WAITALL) == begins
+
+
+# What is no JSON
+
+def test_half_a_surrogate_pair_goes_out_as_an_escape(app: App) -> None:
+    app.get("/")(lambda request: {"a": "\ud800"})
+    assert content(answer(app, make_request("GET", "/"))) == b'{"a":"\\ud800"}'
+
+
+def test_nan_is_no_json_in_either_direction(app: App, caplog: pytest.LogCaptureFixture) -> None:
+    app.get("/")(lambda request: {"a": float("nan")})
+    app.post("/")(lambda request: request.json())
+    assert answer(app, make_request("GET", "/")).status == 500
+    headers = {"Content-Type": "application/json"}
+    assert answer(app, make_request("POST", "/", headers, b'{"a": NaN}')).status == 400

@@ -143,8 +143,8 @@ def test_help_says_what_there_is(arguments: list[str], capsys: pytest.CaptureFix
     assert exit.value.code == 0
     said = capsys.readouterr().out
     assert "Ctrl-C" in said
-    wanted = ["--host", "--port", "--unix", "--cert", "--key", "--tls-port", "--access-log", "--worker-threads",
-              "--workers-threads", "--max-connections", "--max-body", "--idle-timeout", "127.0.0.1", "8080", "8443"]
+    wanted = ["--host", "--port", "--unix", "--cert", "--key", "--tls-port", "--access-log", "--max-connections",
+              "--max-body", "--idle-timeout", "127.0.0.1", "8080", "8443"]
     assert [word for word in (wanted if arguments else COMMANDS) if word not in said] == []
     assert "%(" not in said
 
@@ -253,6 +253,14 @@ def test_a_demo_without_a_lesser_library_goes_without_it(module: str, loss: str,
     assert response.status == 200
     assert isinstance(response.body, bytes)
     assert ("with your browser," in response.body.decode()) == (module == "ua_parser")
+
+
+@pytest.mark.usefixtures("undone")
+def test_worker_threads_are_for_an_app(shop: Path, capsys: pytest.CaptureFixture[str],
+                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(shop)
+    said = mistake(capsys, "run", "shop:function", "--port", "0", "--worker-threads", "3")
+    assert said == "--worker-threads is for an App, and this application is none"
 
 
 # -- a port in use

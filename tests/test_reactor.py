@@ -6,6 +6,7 @@ import asyncio
 import functools
 import logging
 import os
+import select
 import selectors
 import signal
 import socket
@@ -908,3 +909,54 @@ def test_several_reactors_run_in_threads_of_their_own() -> None:
     join(*threads)
     for reactor in reactors:
         reactor.close()
+
+
+# A host that sleeps on the descriptor in the loop's own thread
+
+def test_a_call_between_turns_makes_the_descriptor_readable_and_counts_as_one(reactor: Reactor) -> None:
+    called: list[str] = []
+    reactor.poll(0)
+    reactor.call_soon(called.append, "soon")
+    assert select.select([reactor.fileno()], [], [], 0)[0]
+    assert (reactor.poll(0), called) == (1, ["soon"])
+    assert not select.select([reactor.fileno()], [], [], 0)[0]
+
+
+def test_a_timer_that_is_due_before_all_others_makes_the_descriptor_readable(reactor: Reactor) -> None:
+    reactor.call_later(100, list)
+    reactor.poll(0)
+    reactor.call_later(200, list)
+    assert not select.select([reactor.fileno()], [], [], 0)[0]
+    reactor.call_later(50, list)
+    assert select.select([reactor.fileno()], [], [], 0)[0]
+
+
+def test_a_deadline_beyond_what_the_kernel_takes_is_slept_for_in_parts(reactor: Reactor) -> None:
+    reactor.call_later(1e9, list)
+    assert reactor.next_timeout() == 3600
+    reactor.call_soon(reactor.stop)
+    reactor.run()
+
+
+def test_a_timer_that_sets_itself_in_the_past_keeps_no_other_waiting(reactor: Reactor) -> None:
+    called: list[str] = []
+
+    def again() -> None:
+        if len(called) < 1000:
+            called.append("again")
+            reactor.call_at(0, again)
+
+    reactor.call_at(0, again)
+    reactor.call_later(0, called.append, "other")
+    for _ in range(10):
+        reactor.poll(0)
+    assert "other" in called
+
+
+def test_a_signal_s_callback_is_given_back_to_whoever_replaces_it(reactor: Reactor) -> None:
+    def first() -> None: ...
+    def second() -> None: ...
+
+    assert reactor.on_signal(signal.SIGUSR1, first) is None
+    assert reactor.on_signal(signal.SIGUSR1, second) is first
+    assert reactor.on_signal(signal.SIGUSR1, None) is None

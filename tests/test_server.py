@@ -11,6 +11,7 @@ import contextlib
 import errno
 import gc
 import http.client
+import logging
 import os
 import select
 import shutil
@@ -852,3 +853,57 @@ def test_a_second_signal_ends_it_at_once() -> None:
         assert read_to_end(slow) == read_to_end(upload) == b""
         out, errors = process.communicate(timeout=PATIENCE)
         assert (out, errors, process.returncode) == ("ended\n", "", 0)
+
+
+# Misuse
+
+def test_an_application_that_cannot_be_closed_stops_no_server(caplog: pytest.LogCaptureFixture) -> None:
+    class Clinging:
+        def __call__(self, request: Request) -> Response:
+            return Response("on")
+
+        def close(self) -> None:
+            raise ValueError("not now")
+
+    with caplog.at_level(logging.CRITICAL, "evloop_http.server"), Server(Clinging()).in_thread() as server:
+        assert server.url
+    assert server.wait_stopped(0)
+
+
+def test_a_server_serves_once() -> None:
+    server = Server(hello)
+    server.close()
+    for again in (server.listen, server.run, server.in_thread().__enter__):
+        with pytest.raises(RuntimeError, match="make a new one"):
+            again()
+
+
+def test_what_nobody_can_listen_with_is_refused() -> None:
+    with contextlib.closing(Server(hello)) as server:
+        for port in (-1, 65536):
+            with pytest.raises(ValueError, match="no port"):
+                server.listen("127.0.0.1", port)
+        with pytest.raises(ValueError, match="for clients"):
+            server.listen(tls=ssl.create_default_context())
+
+
+def test_a_ready_made_unix_socket_has_its_whole_address(tmp_path: Path) -> None:
+    path = str(tmp_path / "socket")
+    sock = socket.socket(socket.AF_UNIX)
+    sock.bind(path)
+    with contextlib.closing(Server(hello)) as server:
+        server.listen(sock=sock)
+        assert (server.addresses, server.url) == ([path], f"http+unix://{path}")
+
+
+def test_the_host_s_own_callback_for_a_signal_is_put_back() -> None:
+    told: list[str] = []
+    with contextlib.closing(Reactor()) as reactor:
+        reactor.on_signal(signal.SIGTERM, lambda: told.append("host"))
+        server = Server(hello, reactor=reactor)
+        reactor.call_soon(os.kill, os.getpid(), signal.SIGTERM)
+        server.run()
+        os.kill(os.getpid(), signal.SIGTERM)
+        while not told:
+            reactor.poll(0)
+    assert told == ["host"]

@@ -503,3 +503,13 @@ def test_a_directory_may_vanish_while_it_is_served(tmp_path: Path) -> None:
     request: Request = request_for_path("/")
     with pytest.raises(HTTPError, match="404"):
         files(request)
+
+
+def test_a_file_that_cannot_be_opened_just_now_is_not_said_to_be_missing(
+        files: StaticFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(*arguments: object) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("evloop_http.app.static.os.open", exhausted)
+    error = refused(files, "/file.txt")
+    assert (error.status, error.headers["Retry-After"]) == (503, "1")

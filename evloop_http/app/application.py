@@ -46,8 +46,7 @@ def to_response(result: Any, status: int = 200) -> Answer:
     if isinstance(result, str):
         return Response(result, status)
     if isinstance(result, dict | list):
-        text = json.dumps(result, ensure_ascii=False, separators=(",", ":"))
-        return Response(text, status, content_type="application/json")
+        return Response(encode_json(result), status, content_type="application/json")
     if isinstance(result, bytes):
         return Response(result, status)
     if isinstance(result, Future):
@@ -55,6 +54,20 @@ def to_response(result: Any, status: int = 200) -> Answer:
     if result is None:
         return Response(status=204 if status == 200 else status)
     raise TypeError(f"a handler gives text, bytes, dict, list, Response, Future or None, not {type(result).__name__}")
+
+
+def encode_json(value: Any) -> bytes:
+    """Compact JSON in UTF-8.
+
+    Raises:
+        TypeError: the value holds something that JSON has no word for.
+        ValueError: it holds itself, or NaN or an infinity (RFC 8259 §6).
+    """
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    try:
+        return text.encode()
+    except UnicodeEncodeError:  # half a surrogate pair, which a peer may have sent: only JSON's own escapes carry it
+        return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
 
 
 def after(answer: Answer, function: Callable[[Response], Response]) -> Answer:

@@ -52,7 +52,7 @@ class Request(messages.Request):
         if self.media_type != "application/json" and not self.media_type.endswith("+json"):
             raise HTTPError(415, "The body is expected to be JSON.")
         try:
-            return json.loads(self.text)
+            return json.loads(self.text, parse_constant=_refuse_constant)
         except (ValueError, RecursionError):
             raise HTTPError(400, "The body is not well-formed JSON.") from None
 
@@ -103,3 +103,8 @@ class Request(messages.Request):
             raise RuntimeError("request.browser needs a library: pip install 'evloop-http[browser]'") from None
         found = parse_user_agent(self.user_agent)
         return found.family if found is not None else "your browser"
+
+
+def _refuse_constant(name: str) -> Any:
+    """NaN and the infinities are Python's, not JSON's (RFC 8259 §6)."""
+    raise ValueError(name)

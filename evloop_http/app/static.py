@@ -14,6 +14,7 @@ file goes by the kernel's `sendfile`; a small one, with its head, in one `send`.
 
 from __future__ import annotations
 
+import errno
 import html
 import mimetypes
 import os
@@ -161,7 +162,9 @@ def _open(path: Path) -> tuple[BinaryIO, os.stat_result]:
     try:
         # Without O_NONBLOCK, opening a FIFO waits for somebody to write into it.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    except OSError:
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):  # the file may well be there
+            raise HTTPError(503, "The server has too many files open.", {"Retry-After": "1"}) from None
         raise HTTPError(404, "There is no such file.") from None
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):

@@ -18,28 +18,38 @@ class Workers:
 
     def __init__(self, threads: int, queue: int) -> None:
         self._threads = threads
+        self._queue = queue
         self._room = threading.BoundedSemaphore(threads + queue)
         self._pool: ThreadPoolExecutor | None = None
         self._busy = 0
         self._lock = threading.Lock()
 
+    @property
+    def queue(self) -> int:
+        """How many may wait."""
+        return self._queue
+
     def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any] | None:
         """Run `function` in a thread; None if there is no room."""
         if not self._room.acquire(blocking=False):
             return None
+        refused = threading.Event()
         try:
             with self._lock:
                 if self._pool is None:
                     self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="evloop_http.worker")
-                future = self._pool.submit(self._run, function, *args)
+                future = self._pool.submit(self._run, refused, function, *args)
                 self._busy += 1
-        except RuntimeError:  # no more threads are to be had
+        except RuntimeError:  # no more threads are to be had; the pool keeps the work all the same
+            refused.set()
             self._room.release()
             raise
         future.add_done_callback(self._on_done)
         return future
 
-    def _run(self, function: Callable[..., Any], *args: Any) -> Any:
+    def _run(self, refused: threading.Event, function: Callable[..., Any], *args: Any) -> Any:
+        if refused.is_set():
+            return None
         # The place is free before the outcome is known: whoever sees the outcome finds room.
         try:
             return function(*args)

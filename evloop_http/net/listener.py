@@ -57,7 +57,7 @@ class Listener:
                  path: str | None = None) -> None:
         sock.setblocking(False)
         #: (host, port), or the path of a Unix socket; known after closing too
-        self.address: tuple[str, int] | str = path or sock.getsockname()[:2]
+        self.address = _address_of(sock)
         self.secure = context is not None
         self._sock = sock
         self._context = context
@@ -111,7 +111,7 @@ class Listener:
                 transport = Transport(sock, self._reactor, client)
             else:
                 transport = TlsTransport(sock, self._reactor, client, context=self._context, budget=self._budget)
-        except OSError:
+        except (OSError, ValueError):  # gone already, or a context that makes no connection of a server
             sock.close()
             return
         self._adopt(transport)
@@ -139,12 +139,20 @@ class Listener:
                     os.unlink(self._path)
 
 
+def _address_of(sock: socket.socket) -> tuple[str, int] | str:
+    name = sock.getsockname()
+    return name[:2] if isinstance(name, tuple) else os.fsdecode(name)
+
+
 def bind_address(host: str, port: int) -> socket.socket:
     """A TCP socket at an address, for `Server.listen(sock=...)`.
 
     Raises:
         OSError: the address is in use, not ours, or may not be used.
+        ValueError: the port is not one of 0 to 65535.
     """
+    if not 0 <= port <= 65535:
+        raise ValueError(f"{port} is no port; ports are 0 to 65535")
     try:
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (socket.gaierror, UnicodeError):  # UnicodeError: a name with an empty or too long label

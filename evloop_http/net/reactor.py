@@ -37,6 +37,9 @@ WRITE = selectors.EVENT_WRITE
 
 logger = logging.getLogger("evloop_http.reactor")
 
+#: Seconds of one sleep: the kernel takes no more than some weeks, and an early turn does no harm.
+_LONGEST_SLEEP = 3600.0
+
 
 class HasFileno(Protocol):
     def fileno(self) -> int: ...
@@ -61,12 +64,13 @@ class Reactor:
         #: how many turns there have been
         self.turn = 0
         self._selector = selectors.DefaultSelector()
-        self._timers = TimerQueue()
+        self._timers = TimerQueue(self._wake_sleeper)
         self._scheduled: deque[Callable[[], Any]] = deque()
         self._changed: set[int] = set()
         self._polling = False
         self._stopping = False
         self._closed = False
+        self._woken = False
         self._waker = Waker()
         self._signals = Signals(self._waker, self.call_soon_threadsafe)
         self._selector.register(self._waker, READ, self._on_wake)
@@ -127,8 +131,9 @@ class Reactor:
         return Timer(self._timers, callback)
 
     def call_at(self, deadline: float, callback: Callable[..., Any], *args: Any) -> Timer:
-        """Call back when the clock shows `deadline` seconds."""
-        return Timer(self._timers, functools.partial(callback, *args) if args else callback, deadline)
+        """Call back when the clock shows `deadline` seconds; one that is past is now."""
+        callback = functools.partial(callback, *args) if args else callback
+        return Timer(self._timers, callback, max(deadline, self._clock()))
 
     def call_later(self, seconds: float, callback: Callable[..., Any], *args: Any) -> Timer:
         """Call back in `seconds`."""
@@ -137,22 +142,31 @@ class Reactor:
     def call_soon(self, callback: Callable[..., Any], *args: Any) -> None:
         """Call back before the loop sleeps again, and not before this callback returns."""
         self._scheduled.append(functools.partial(callback, *args) if args else callback)
+        self._wake_sleeper()
+
+    def _wake_sleeper(self) -> None:
+        """Make `fileno` readable where a host sleeps on it in its own loop: between turns, that is."""
+        if not self._polling:
+            self._waker.wake()
 
     def call_soon_threadsafe(self, callback: Callable[..., Any], *args: Any) -> None:
         """`call_soon` from any thread or signal handler; wakes the loop. After `close` it does nothing."""
         self.call_soon(callback, *args)
         self._waker.wake()
 
-    def on_signal(self, number: int, callback: Callable[[], Any] | None) -> None:
-        """Have the loop call back when a signal comes; None puts back what handled it before.
+    def on_signal(self, number: int, callback: Callable[[], Any] | None) -> Callable[[], Any] | None:
+        """Have the loop call back when a signal comes; None puts back what handled it before the loop did.
+
+        Returns:
+            The callback that this one takes the place of, to be put back when one is through.
 
         Raises:
             RuntimeError: not in the main thread.
         """
-        if callback is None:
-            self._signals.off(number)
-        else:
-            self._signals.on(number, callback)
+        if callback is not None:
+            return self._signals.on(number, callback)
+        self._signals.off(number)
+        return None
 
     # Turns
 
@@ -185,11 +199,11 @@ class Reactor:
         return int(fileno())
 
     def next_timeout(self) -> float | None:
-        """Seconds until a turn has work even if no descriptor becomes ready; None if it never has."""
+        """Seconds that one may sleep, if no descriptor becomes ready, before the next turn; None for ever."""
         if self._scheduled:
             return 0.0
         deadline = self._timers.next_deadline()
-        return None if deadline == NEVER else max(0.0, deadline - self._clock())
+        return None if deadline == NEVER else min(max(0.0, deadline - self._clock()), _LONGEST_SLEEP)
 
     def poll(self, timeout: float | None = None) -> int:
         """One turn. Sleeps for at most `timeout` seconds (None: as long as nothing happens; 0: not at all).
@@ -207,6 +221,8 @@ class Reactor:
         until = self.next_timeout()
         if timeout is None or (until is not None and until < timeout):
             timeout = until
+        if timeout is not None:
+            timeout = min(timeout, _LONGEST_SLEEP)
         self._polling = True
         try:
             ready = self._selector.select(timeout)
@@ -226,7 +242,8 @@ class Reactor:
                 key.data(events)
             except Exception:
                 self._log_failure(key.data)
-        return len(ready)
+        woken, self._woken = self._woken, False
+        return len(ready) - woken  # that somebody woke us is not work
 
     def _fire_timers(self) -> int:
         count = 0
@@ -251,6 +268,7 @@ class Reactor:
         return count
 
     def _on_wake(self, events: int) -> None:
+        self._woken = True
         self._waker.drain()
 
     def _log_failure(self, callback: Callable[..., Any]) -> None:

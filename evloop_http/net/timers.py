@@ -63,7 +63,9 @@ class Timer:
 class TimerQueue:
     """Timers in the order of their deadlines; of equal ones the first set is the first due."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_earlier: Callable[[], Any] = _nothing) -> None:
+        #: called when a timer is due before all others
+        self._on_earlier = on_earlier
         self._heap: list[tuple[float, int, Timer]] = []
         self._numbers = itertools.count()
         self._dead = 0
@@ -77,6 +79,8 @@ class TimerQueue:
         superseded = timer.filed < NEVER
         timer.filed = timer.deadline
         heapq.heappush(self._heap, (timer.deadline, next(self._numbers), timer))
+        if self._heap[0][2] is timer:
+            self._on_earlier()
         if superseded:
             self.note_dead()
 

@@ -8,9 +8,10 @@ wraps the socket; `do_handshake` is tried whenever the socket is ready, and the 
 few are taken in a turn (`HandshakeBudget`); the selector reports the others again in the next.
 
 *Decrypted bytes hide from the selector.* A record is decrypted as a whole; when we took only part
-of it, the rest waits inside OpenSSL while the socket is silent. So after every read that may have
-left some, and whenever reading is resumed, `pending()` is asked, and the reactor is told to come
-back without being told by the selector.
+of it, the rest waits inside OpenSSL while the socket is silent. A read takes more than a record
+holds, so it leaves nothing as long as it is not made smaller; after one that is filled to the brim,
+and whenever reading is resumed, `pending()` is asked, and the reactor told to come back without
+being told by the selector.
 
 *Reading may need to write, and writing to read* (a key update, a renegotiation). What the last
 `recv` and the last `send` were refused for is kept, and `_wanted` listens for that.

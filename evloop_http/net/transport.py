@@ -145,7 +145,7 @@ class Transport:
 
     @property
     def closed(self) -> bool:
-        return self._owner is _NOBODY
+        return self._sock.fileno() < 0
 
     @property
     def queued(self) -> int:

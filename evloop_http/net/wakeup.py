@@ -73,10 +73,11 @@ class Signals:
         self._waker = waker
         self._schedule = schedule
         self._found: dict[int, Any] = {}
+        self._callbacks: dict[int, Callable[[], Any]] = {}
         self._found_wakeup = -1
 
-    def on(self, number: int, callback: Callable[[], Any]) -> None:
-        """Have `callback` called in the loop when the signal comes.
+    def on(self, number: int, callback: Callable[[], Any]) -> Callable[[], Any] | None:
+        """Have `callback` called in the loop when the signal comes; the one that it takes the place of.
 
         Raises:
             RuntimeError: not in the main thread, the only one that may set handlers.
@@ -90,6 +91,9 @@ class Signals:
         if not self._found:
             self._found_wakeup = signal.set_wakeup_fd(self._waker.write_fileno(), warn_on_full_buffer=False)
         self._found.setdefault(number, found)
+        before = self._callbacks.get(number)
+        self._callbacks[number] = callback
+        return before
 
     def off(self, number: int) -> None:
         """Put back what was there before `on`.
@@ -100,6 +104,7 @@ class Signals:
         if number in self._found:
             _refuse_other_threads()
             found = self._found.pop(number)
+            del self._callbacks[number]
             # None: a handler that was not set from Python, and cannot be put back from there.
             signal.signal(number, signal.SIG_DFL if found is None else found)
             if not self._found:
