@@ -635,6 +635,15 @@ def test_an_interrupt_passes_through_run_and_nothing_is_lost(
     reactor.run()
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """SIGINT as Python handles it, even where the tests were started with it ignored (in the background, say)."""
+    found = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, found)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_ends_a_running_loop_and_it_can_be_run_again(live_reactor: Reactor) -> None:
     live_reactor.call_soon(signal.raise_signal, signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
