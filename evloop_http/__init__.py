@@ -28,7 +28,7 @@ The house, in the order in which it is best read:
         transport       one non-blocking socket and its send queue
         tls             the same, over TLS
         listener        where connections come from
-    service         what the connections share: states, timeouts, the application
+    service         JOINT: what the connections share: states, timeouts, the application
     exchange        JOINT: one request, from its body to the last byte of its answer
     connection      JOINT: the state machine of one client
     server          JOINT: listen, accept, limit, drain, stop

@@ -121,6 +121,7 @@ class Connection:
 
     def on_progress(self) -> None:
         if self.state is WRITING:
+            # The clock itself: what was sent may have taken the application its time in this turn.
             self._timer.move(self._service.reactor.time() + self._service.seconds[WRITING])
 
     def on_room(self) -> None:
@@ -287,7 +288,7 @@ class Connection:
         pending = self._parser.has_pending()
         keep_alive = keep_alive and head is not None and head.keep_alive and not service.draining \
             and not (transport.at_eof and not pending)
-        if type(response.body) is not bytes:
+        if not isinstance(response.body, bytes):
             return self._start_body(head, response, started, keep_alive)
         try:
             data, keep_alive = service.encoder.encode(response, head, keep_alive)
@@ -327,28 +328,25 @@ class Connection:
     def _advance(self) -> bool:
         """Go on with the answer; whether it is out and the connection is kept."""
         exchange = self._exchange
-        if exchange is not None and not self._finish(exchange):
+        if exchange is not None and (exchange.scheduled or not self._finish(exchange)):
             return False
         self._enter(IDLE)
         return True
 
     def _finish(self, exchange: Exchange) -> bool:
         """Send as much of the answer as the peer takes; whether that was all of it and the connection is kept."""
-        transport, service = self._transport, self._service
-        if exchange.scheduled:
-            return False
+        transport = self._transport
         before = transport.sent
         progress = exchange.advance(transport)
         if self.state is not WRITING:
             return False
         if transport.sent > before:
-            # The clock itself: the application may have taken its time for these pieces.
-            self._timer.move(service.reactor.time() + service.seconds[WRITING])
+            self.on_progress()
         if progress is Progress.FAILED:
             self._abort()  # the head is out, so there is no other way to say it
         elif progress is Progress.YIELDED:
             exchange.scheduled = True
-            service.reactor.call_soon(self._resume, exchange)
+            self._service.reactor.call_soon(self._resume, exchange)
         elif progress is Progress.DONE:
             self._drop_exchange()
             if exchange.keep_alive:

@@ -1261,3 +1261,14 @@ def test_a_stream_that_is_broken_off_is_recorded_with_what_went_out(serve: Serve
     peer = serve(always(Response(iter([b"hello", None]))), log=log).connect()  # type: ignore[arg-type]
     peer.send(GET)
     assert [(entry.status, entry.size) for entry in log.entries] == [(200, 5)]
+
+
+def test_a_body_that_was_replaced_by_bytes_of_another_class_is_sent_whole(serve: Serve) -> None:
+    class Text(bytes):
+        """Bytes with a name of their own."""
+
+    response = Response("first")
+    response.body = Text(b"content")
+    peer = serve(always(response)).connect()
+    peer.send(GET)
+    assert [reply.body for reply in peer.answers()] == [b"content"]

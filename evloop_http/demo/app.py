@@ -183,17 +183,12 @@ def sent_object(request: Request) -> dict[str, Any]:
     Raises:
         HTTPError: 400 for JSON that is broken or no object, 415 for a body of another type.
     """
-    if is_form(request):
+    if request.media_type in ("application/x-www-form-urlencoded", "multipart/form-data"):
         return dict(request.form)
     sent = request.json()
     if not isinstance(sent, dict):
         raise HTTPError(400, "Send a JSON object, such as {\"name\": \"Ada\"}.")
     return sent
-
-
-def is_form(request: Request) -> bool:
-    media_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    return media_type in ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
 def echoed_type(request: Request) -> str:
