@@ -1,8 +1,9 @@
 """The walls of the house: who may import whom.
 
 Three rooms (`http1`, `net`, `app`) know nothing of each other; only the joints, `connection.py` with
-its `service.py` and `exchange.py`, and `server.py`, import from more than one. The rules are by room, so a new module inside a room needs no
-new line here; a module that belongs to no room is itself a breach.
+its `service.py` and `exchange.py`, and `server.py`, import from more than one. The rules are by room,
+so a new module inside a room needs no new line here; a module that belongs to no room is itself a
+breach.
 
 The imports are read from the source with `ast`: those inside functions and under `TYPE_CHECKING`
 count too, because a reader must follow them all the same.
