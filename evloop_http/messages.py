@@ -261,6 +261,33 @@ class RequestHead:
         return f"<RequestHead {self.line}>"
 
 
+class ResponseHead:
+    """What the head of a response says, to a client or a proxy."""
+
+    __slots__ = ("content_length", "ends_with_connection", "headers", "keep_alive", "reason", "status", "version")
+
+    def __init__(self, status: int, reason: str, version: str, headers: Headers, content_length: int | None = 0,
+                 ends_with_connection: bool = False, keep_alive: bool = True) -> None:
+        self.status = status
+        self.reason = reason
+        #: "1.1" or "1.0"
+        self.version = version
+        self.headers = headers
+        #: octets of body that follow, which are none after HEAD whatever was announced; None when the head does not say
+        self.content_length = content_length
+        #: the body is neither counted nor chunked: it ends where the connection does
+        self.ends_with_connection = ends_with_connection
+        self.keep_alive = keep_alive
+
+    @property
+    def is_interim(self) -> bool:
+        """Whether another head follows for the same request (RFC 9110 §15.2); 101 is the last of its connection."""
+        return self.status < 200 and self.status != 101
+
+    def __repr__(self) -> str:
+        return f"<ResponseHead {self.status}>"
+
+
 _NO_PARAMS: Mapping[str, Any] = MappingProxyType({})
 
 

@@ -24,11 +24,11 @@ from evloop_http.http1 import (
     NEED_DATA,
     BodyData,
     EndOfMessage,
-    Event,
     HeadParser,
     Limits,
     Pause,
     ProtocolError,
+    RequestEvent,
     RequestHead,
     RequestParser,
 )
@@ -354,7 +354,7 @@ def _pulled(parser: RequestParser) -> Generator[Seen, None, Pause]:
     return event
 
 
-def seen(event: Event) -> Seen:
+def seen(event: RequestEvent) -> Seen:
     """One event as a tuple."""
     match event:
         case RequestHead():

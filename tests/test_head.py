@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evloop_http.http1 import HeadParser, Limits, ProtocolError, RequestHead, rules
-from evloop_http.http1.head import is_host
+from evloop_http.http1.target import is_host
 from strategies import Sent, hosts, requests, seen, tokens
 
 

@@ -26,9 +26,11 @@ from evloop_http.http1 import (
     ProtocolError,
     RequestHead,
     RequestParser,
+    fields,
     head,
     parser,
     rules,
+    stream,
 )
 from strategies import (
     CLEAN_END,
@@ -150,6 +152,13 @@ def test_one_empty_line_before_a_request_is_forgiven_and_two_are_not() -> None:
 
 
 # Errors
+
+def test_an_empty_line_and_then_the_end_is_no_request_whenever_asked() -> None:
+    parser = RequestParser()
+    parser.feed(b"\r\n")
+    parser.feed_eof()
+    assert parser.next_event() is CLOSED
+
 
 def test_an_error_is_raised_again_whenever_asked() -> None:
     parser = RequestParser()
@@ -352,19 +361,25 @@ def bounded_to(patch: pytest.MonkeyPatch, heads: int, head_size: int, lines: int
     patch.setattr(head, "_REMEMBERED_HEADS", heads)
     patch.setattr(head, "REMEMBERED_HEAD", head_size)
     patch.setattr(parser, "REMEMBERED_HEAD", head_size)
-    patch.setattr(head, "_REMEMBERED_LINES", lines)
-    patch.setattr(head, "_REMEMBERED_LINE", line_size)
+    patch.setattr(fields, "_REMEMBERED_LINES", lines)
+    patch.setattr(fields, "_REMEMBERED_LINE", line_size)
 
 
-def tables_of(heads: HeadParser) -> list[head.Memory[Any]]:
+def tables_of(heads: HeadParser) -> list[fields.Memory[Any]]:
     """Every table of lines, or of parts of lines, that `heads` keeps; some keep others."""
-    found: list[head.Memory[Any]] = []
-    kept = [getattr(heads, name) for name in HeadParser.__slots__]
+    found: list[fields.Memory[Any]] = []
+    kept = [getattr(heads, name) for kind in HeadParser.__mro__ for name in getattr(kind, "__slots__", ())]
     for thing in kept:
-        if isinstance(thing, head.Memory):
+        if isinstance(thing, fields.Memory):
             found.append(thing)
             kept += vars(thing).values()
     return found
+
+
+def fresh_table(table: fields.Memory[Any]) -> fields.Memory[Any]:
+    """A table of the same kind that remembers nothing."""
+    fresh = [other for other in tables_of(HeadParser()) if type(other) is type(table)]
+    return fresh[0]
 
 
 @given(st.lists(streams(), min_size=1, max_size=4), limits(), st.data())
@@ -394,7 +409,7 @@ def test_nothing_that_was_refused_is_remembered(several: list[bytes], bounds: Li
     for table in tables_of(heads):
         for line, parsed in table.items():
             assert parsed != "", "an empty answer stands for a refusal"
-            assert type(table)().parse(line) == parsed
+            assert fresh_table(table).parse(line) == parsed
 
 
 @given(st.lists(pipelines(2), min_size=1, max_size=2), st.integers(1, 3), st.integers(0, 90))
@@ -520,7 +535,7 @@ def test_a_long_head_in_single_bytes_costs_calls_in_proportion() -> None:
 def test_a_long_head_in_single_bytes_is_searched_once(line: int, monkeypatch: pytest.MonkeyPatch) -> None:
     tally = Tally()
     counting, counting_array = tally.buffers()
-    monkeypatch.setattr(parser, "bytearray", counting_array, raising=False)
+    monkeypatch.setattr(stream, "bytearray", counting_array, raising=False)
     raw = long_head(30_000, line)
     assert requests_in(read(map(counting, byte_by_byte(raw)), Limits(fields=10_000)))
     assert len(raw) < tally.octets < 60 * len(raw)

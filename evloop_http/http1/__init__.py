@@ -13,11 +13,14 @@ In reading order: `rules` (every rule that a peer can break, and the limits), `h
 `body` (where a body ends, and its two codings), `parser` (the stream), `encoder` (the way back).
 """
 
-from ..messages import RequestHead
-from .encoder import CONTINUE, WITHOUT_CONTENT, BodyEncoder, ResponseEncoder
-from .head import HeadParser
-from .parser import CLOSED, NEED_DATA, BodyData, EndOfMessage, Event, Pause, RequestParser
+from ..messages import RequestHead, ResponseHead
+from .encoder import CONTINUE, WITHOUT_CONTENT, BodyEncoder, RequestEncoder, ResponseEncoder
+from .head import HeadParser, ResponseHeadParser
+from .parser import RequestEvent, RequestParser, ResponseEvent, ResponseParser
 from .rules import Limits, ProtocolError, Rule
+from .stream import CLOSED, NEED_DATA, SWITCHED, BodyData, EndOfMessage, Pause
 
-__all__ = ["CLOSED", "CONTINUE", "NEED_DATA", "WITHOUT_CONTENT", "BodyData", "BodyEncoder", "EndOfMessage", "Event",
-           "HeadParser", "Limits", "Pause", "ProtocolError", "RequestHead", "RequestParser", "ResponseEncoder", "Rule"]
+__all__ = ["CLOSED", "CONTINUE", "NEED_DATA", "SWITCHED", "WITHOUT_CONTENT", "BodyData", "BodyEncoder", "EndOfMessage",
+           "HeadParser", "Limits", "Pause", "ProtocolError", "RequestEncoder", "RequestEvent", "RequestHead",
+           "RequestParser", "ResponseEncoder", "ResponseEvent", "ResponseHead", "ResponseHeadParser", "ResponseParser",
+           "Rule"]

@@ -1,8 +1,10 @@
-"""Where the body of a request ends, and how to undo its coding.
+"""Where the body of a message ends, and how to undo its coding.
 
 RFC 9112 §6.3 leaves a request three cases, told apart by its head alone: chunked, counted, none.
-Everything else that could be made of the two fields is an error, never a guess: a wrong guess
-makes bytes of one request into the beginning of another.
+A response has a fourth, the body that ends where the connection does, and needs more than its head
+to tell them apart: the method of the request, because what answers `HEAD` has no body. Everything
+else that could be made of the two fields is an error, never a guess: a wrong guess makes bytes of
+one message into the beginning of another.
 
 The decoders keep counts and no bytes. They look at the parser's buffer from a position on and
 say what part is data and where they stopped; what they could not use stays with the parser.
@@ -25,7 +27,7 @@ _EXTENSION = re.compile(rb'[ \t]*;[ \t]*' + _TOKEN + rb'(?:[ \t]*=[ \t]*(?:' + _
 
 
 def content_length(length: str | None, coding: str | None, version: str, limits: Limits) -> int | None:
-    """The number of octets in the body of a request, None when it is chunked.
+    """The number of octets in the body of a message that has these fields, None when it is chunked.
 
     Args:
         length: the value of Content-Length, if there is one; its digits were checked already.
@@ -47,6 +49,11 @@ def content_length(length: str | None, coding: str | None, version: str, limits:
     if octets > limits.body:
         raise ProtocolError(rules.BODY_LARGE)
     return octets
+
+
+def is_length(text: str) -> bool:
+    """Whether `text` is a Content-Length (RFC 9110 §8.6)."""
+    return text.isascii() and text.isdecimal()
 
 
 def _check_coding(coding: str, length: str | None, version: str) -> None:
@@ -82,6 +89,25 @@ class CountedBody:
         data = buffer[start:start + self._left]
         self._left -= len(data)
         return data, start + len(data)
+
+
+class EndlessBody:
+    """A body that ends where the connection does (RFC 9112 §6.3); the parser knows when that is."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self, limits: Limits) -> None:
+        self._left = limits.body
+
+    done = False
+
+    def decode(self, buffer: bytes, start: int) -> tuple[bytes, int]:
+        """All of `buffer` from `start` on."""
+        data = buffer[start:]
+        if len(data) > self._left:
+            raise ProtocolError(rules.BODY_LARGE, start + self._left)
+        self._left -= len(data)
+        return data, len(buffer)
 
 
 class ChunkedBody:

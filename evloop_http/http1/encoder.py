@@ -1,4 +1,4 @@
-"""The way back: a response in, bytes out.
+"""The way back: a response in, bytes out; and for a client a request in, bytes out.
 
 A response is framed in one of four ways (RFC 9112 §6): it has no body; its length is known and
 announced; its pieces are chunks; or, for HTTP/1.0, it ends where the connection ends. Whatever the
@@ -14,7 +14,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..messages import REASONS, Fields, RequestHead, Response, index_fields, is_field_value, is_token, make_field
+from ..messages import (
+    REASONS,
+    Fields,
+    Headers,
+    HeaderSource,
+    RequestHead,
+    Response,
+    index_fields,
+    is_field_value,
+    is_token,
+    make_field,
+)
+from .head import HeadParser
+from .rules import Limits, ProtocolError
 
 #: What a head is made from: status, fields, length of the body, version asked with, whether to keep the connection
 Key = tuple[int, Fields, int | None, str, bool]
@@ -45,12 +58,18 @@ class BodyEncoder:
                 raise RuntimeError("the response body is longer than its Content-Length")
         return piece
 
-    def finish(self) -> bytes:
+    def finish(self, trailers: HeaderSource = ()) -> bytes:
         """What goes behind the last piece.
 
+        Args:
+            trailers: fields to send behind a chunked body (RFC 9110 §6.5); no other can carry any.
+
         Raises:
-            RuntimeError: the body is shorter than was announced.
+            RuntimeError: the body is shorter than was announced, or cannot carry trailers.
+            ValueError: a trailer is no header field.
         """
+        if trailers:
+            raise RuntimeError("only a chunked body has trailers")
         if self._left:
             raise RuntimeError(f"the response body is {self._left} bytes shorter than its Content-Length")
         return b""
@@ -68,8 +87,9 @@ class ChunkedEncoder(BodyEncoder):
         # An empty chunk would be the last one.
         return b"%x\r\n%b\r\n" % (len(piece), piece) if piece else b""
 
-    def finish(self) -> bytes:
-        return b"0\r\n\r\n"
+    def finish(self, trailers: HeaderSource = ()) -> bytes:
+        lines = ["0", *[f"{name}: {value}" for name, value in Headers(trailers).pairs()], "", ""]
+        return "\r\n".join(lines).encode("latin-1")
 
 
 class ResponseEncoder:
@@ -206,3 +226,69 @@ def _announced(value: str) -> int:
     if not (value.isascii() and value.isdecimal() and len(value) <= 18):
         raise RuntimeError("the Content-Length of a response is decimal digits, 18 at most")
     return int(value)
+
+
+#: Methods that say what their content means: without any they announce a length of 0 (RFC 9110 §8.6).
+_WITH_CONTENT = frozenset({"PATCH", "POST", "PUT"})
+
+
+class RequestEncoder:
+    """Encodes the requests of a client.
+
+    Every head is read back by our own parser before it leaves, so nothing goes out that a strict
+    server would refuse, or could take for two requests.
+
+    Args:
+        limits: what the server is known to take.
+    """
+
+    __slots__ = ("_heads",)
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self._heads = HeadParser(limits)
+
+    def encode(self, method: str, target: str, headers: HeaderSource = (), body: bytes = b"") -> bytes:
+        """A request whose body is bytes.
+
+        Args:
+            target: as it goes on the wire: a path with its query, a URL for a proxy, a host and
+                port for `CONNECT`, or `*` for `OPTIONS`.
+            headers: `Host` among them. `Content-Length` is added, or checked if it is there.
+
+        Raises:
+            ValueError: this is no request that a server would take; the rule is in the message.
+        """
+        head, _ = self.start(method, target, headers, len(body))
+        return head + body
+
+    def start(self, method: str, target: str, headers: HeaderSource = (),
+              length: int | None = None) -> tuple[bytes, BodyEncoder]:
+        """The head of a request whose body comes in pieces, and what frames them.
+
+        Args:
+            length: bytes in the body; None to send it chunked.
+
+        Raises:
+            ValueError: as `encode`.
+        """
+        fields = Headers(headers)
+        if "transfer-encoding" in fields:
+            raise ValueError("Transfer-Encoding is the encoder's to set: it is chunked where no length is given")
+        lines = [f"{method} {target} HTTP/1.1", *[f"{name}: {value}" for name, value in fields.pairs()]]
+        if length is None:
+            lines.append("Transfer-Encoding: chunked")
+        elif "content-length" not in fields and (length or method in _WITH_CONTENT):
+            lines.append(f"Content-Length: {length}")
+        try:
+            raw = "\r\n".join([*lines, "", ""]).encode("latin-1")
+            self._heads.check_start(raw, 0, 0, len(raw), True)
+            head = self._heads.parse(raw)
+        except UnicodeEncodeError:
+            raise ValueError("a request line has no character beyond U+00FF") from None
+        except ProtocolError as error:
+            raise ValueError(f"no server would take this request: {error.rule}") from None
+        if (head.method, head.target) != (method, target):
+            raise ValueError("a method and a target have no line end within")
+        if head.content_length != length:
+            raise ValueError("the body has another length than its Content-Length")
+        return raw, ChunkedEncoder() if length is None else BodyEncoder(length)

@@ -1,78 +1,28 @@
-"""The stream of requests: bytes are fed in, events are asked for.
+"""The two streams: what a client sends, and what it is answered.
 
-The parser is pulled. `feed` only keeps the bytes; `next_event` works out the next thing that they
-say, and whoever does not ask has all the back-pressure there is::
-
-    head ──▶ (data …) ──▶ end of message ──▶ head ──▶ …
-
-`RequestHead`, any number of `BodyData`, and one `EndOfMessage` make a request, with or without a
-body. Between requests, and wherever bytes are lacking, `NEED_DATA` is the answer; after
-`feed_eof`, between requests, `CLOSED`. A `ProtocolError` is the end: nothing behind it is looked
-at (CVE-2024-49768), and asking again raises it again.
-
-The step to take next is a function kept in `_step`, one for each state. The buffer is the bytes
-of one `recv` as they came, with a position in it; only a head that comes in pieces is gathered,
-in a `bytearray` that grows in place, and the search for its end goes on where it stopped.
+They share all but the beginning and the end of a message (`stream`). A request explains itself. A
+response does not: whether a body follows depends on what was asked (RFC 9112 §6.3), so its parser is
+told of every request, and refuses what nobody asked for. After `101`, and after a `CONNECT`
+that succeeded, there is no more HTTP on the connection: the parser says `SWITCHED`, and `detach`
+gives the bytes that it has not used.
 """
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Callable
-from typing import TypeVar
+from collections import deque
 
-from ..messages import Headers, RequestHead
+from ..messages import RequestHead, ResponseHead
 from . import rules
-from .body import ChunkedBody, CountedBody
-from .head import REMEMBERED_HEAD, HeadParser
+from .body import ChunkedBody, CountedBody, EndlessBody
+from .head import REMEMBERED_HEAD, HeadParser, ResponseHeadParser
 from .rules import Limits, ProtocolError
+from .stream import CLOSED, END, READ_BODY, SAY_SWITCHED, BodyData, EndOfMessage, MessageParser, Pause, Step
+
+RequestEvent = RequestHead | BodyData | EndOfMessage | Pause
+ResponseEvent = ResponseHead | BodyData | EndOfMessage | Pause
 
 
-class Pause(enum.Enum):
-    """What the parser says when it has nothing to say."""
-
-    NEED_DATA = "feed more"
-    CLOSED = "the peer has finished, between messages"
-
-
-NEED_DATA = Pause.NEED_DATA
-CLOSED = Pause.CLOSED
-
-
-class BodyData:
-    """Some of the body, its transfer coding undone; never empty."""
-
-    __slots__ = ("data",)
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-
-    def __repr__(self) -> str:
-        return f"<BodyData {len(self.data)} bytes>"
-
-
-class EndOfMessage:
-    """The request is whole. Trailer fields (RFC 9112 §7.1.2) are kept apart from the headers."""
-
-    __slots__ = ("trailers",)
-
-    def __init__(self, trailers: Headers) -> None:
-        self.trailers = trailers
-
-    def __repr__(self) -> str:
-        return "<EndOfMessage>"
-
-
-T = TypeVar("T")
-Event = RequestHead | BodyData | EndOfMessage | Pause
-
-#: What the parser does next.
-Step = Callable[["RequestParser"], Event]
-
-_END = EndOfMessage(Headers())
-
-
-class RequestParser:
+class RequestParser(MessageParser[RequestHead, HeadParser]):
     """The requests of one connection.
 
     Args:
@@ -80,97 +30,13 @@ class RequestParser:
             its memory. Given only limits, or nothing, it makes its own.
     """
 
-    __slots__ = ("_at_eof", "_base", "_body", "_buffer", "_error", "_forgiven", "_heads", "_searched", "_start",
-                 "_step")
+    __slots__ = ("_forgiven",)
 
     def __init__(self, heads: HeadParser | Limits | None = None) -> None:
-        self._heads = heads if isinstance(heads, HeadParser) else HeadParser(heads)
-        self._buffer: bytes | bytearray = b""
-        self._start = 0         # of what is unread in the buffer
-        self._searched = 0      # up to here no head ends; not 0 only while a head comes in pieces
-        self._base = 0          # bytes of the stream before the buffer's first
-        self._body: CountedBody | ChunkedBody | None = None
-        self._error: ProtocolError | None = None
-        self._at_eof = False
+        super().__init__(heads if isinstance(heads, HeadParser) else HeadParser(heads), _READ_REQUEST)
         self._forgiven = False  # an empty line before this request has been passed over
-        self._step: Step = _READ_HEAD
 
-    def __repr__(self) -> str:
-        return f"<RequestParser {self._step.__name__.strip('_')}, {self.pending} bytes pending>"
-
-    @property
-    def pending(self) -> int:
-        """Bytes that were fed and belong to no event yet."""
-        return len(self._buffer) - self._start
-
-    def has_pending(self) -> bool:
-        """Whether there are any. (A method: it is asked for at every request, and a property costs more.)"""
-        return bool(self._buffer)
-
-    @property
-    def received(self) -> int:
-        """Bytes that were fed in all."""
-        return self._base + len(self._buffer)
-
-    def feed(self, data: bytes) -> None:
-        """Take the next bytes of the stream. Behind an error they are only counted.
-
-        Raises:
-            RuntimeError: after `feed_eof`.
-        """
-        if self._at_eof or self._error is not None:
-            self._refuse(data)
-        elif not self._buffer:
-            self._buffer = data
-        elif isinstance(self._buffer, bytearray):
-            self._buffer += data
-        else:
-            self._append(data)
-
-    def _append(self, data: bytes) -> None:
-        """Take bytes behind some that could not be used yet."""
-        rest = self._buffer[self._start:]
-        self._base += self._start
-        if self._searched:
-            self._searched -= self._start
-            self._buffer = bytearray(rest) + data
-        else:
-            # Rare and short: what is left of a size line, or pipelined requests behind a waiting answer.
-            self._buffer = bytes(rest) + data
-        self._start = 0
-
-    def _refuse(self, data: bytes) -> None:
-        """Take bytes that nobody will read: behind an error they are only counted."""
-        if self._at_eof:
-            raise RuntimeError("feed() after feed_eof()")
-        self._base += len(data)
-
-    def feed_eof(self) -> None:
-        """Take note that no more bytes come."""
-        self._at_eof = True
-
-    def next_event(self) -> Event:
-        """The next event, or what keeps it from coming.
-
-        Raises:
-            ProtocolError: the peer broke a rule; this and every later call.
-        """
-        step = self._step
-        try:
-            return step(self)
-        except ProtocolError as error:
-            if self._error is None:
-                error.offset += self._base
-                self._error = error
-                self._step = _FAIL_AGAIN
-                self._base += len(self._buffer)
-                self._buffer = b""
-                self._start = 0
-            raise
-
-    # The steps: each says what is expected now. Offsets of errors count from the buffer's first byte.
-
-    def _read_head(self) -> Event:
+    def _read_request(self) -> RequestHead | Pause:
         buffer = self._buffer
         if not buffer:
             return self._wait(CLOSED)
@@ -180,122 +46,129 @@ class RequestParser:
                 and (head := heads.remembered.get(buffer)) is not None:  # type: ignore[arg-type]
             self._base += len(buffer)
             self._buffer = b""
-        else:
-            if not self._forgiven and buffer.startswith(b"\r\n", self._start):
-                return self._forgive()
-            end = self._find_end(self._start, True)
-            if not end:
-                return self._wait()
-            head = self._parse_block(heads.parse, self._start, end, True)
+        elif (head := self._new_head(buffer)) is None:
+            return self._wait(None if self._buffer else CLOSED)
         self._forgiven = False
         if head.content_length == 0:
-            self._step = _END_MESSAGE
+            self._step = _END_REQUEST
         else:
             self._body = ChunkedBody(heads.limits) if head.content_length is None else CountedBody(head.content_length)
-            self._step = _READ_BODY
+            self._step = READ_BODY
         return head
 
-    def _forgive(self) -> Event:
+    def _new_head(self, buffer: bytes | bytearray) -> RequestHead | None:
+        """The head that the buffer begins with, None if it is not all there."""
+        heads = self._heads
+        if not self._start and not self._searched and len(buffer) <= heads.surely_short \
+                and buffer.endswith(b"\r\n\r\n"):
+            try:
+                head = heads.parse(buffer)  # type: ignore[arg-type]
+            except ProtocolError:
+                pass  # there is more than a head, or it is broken: the long way finds out which
+            else:
+                self._base += len(buffer)
+                self._buffer = b""
+                return head
+        if not self._forgiven and buffer.startswith(b"\r\n", self._start):
+            self._forgive()
+        end = self._find_end(self._start, True)
+        return self._parse_block(heads.parse, self._start, end, True) if end else None
+
+    def _forgive(self) -> None:
         """Pass over one empty line before a request (RFC 9112 §2.2): old clients put it behind a body."""
         self._forgiven = True
         self._base += self._start + 2
         self._buffer = bytes(self._buffer[self._start + 2:])
         self._start = self._searched = 0
-        return self._read_head()
 
-    def _consume(self, end: int) -> None:
-        """All before `end` has been read; a buffer that is used up is let go of at once."""
-        if end == len(self._buffer):
-            self._base += end
-            self._buffer = b""
-            self._start = 0
-        else:
-            self._start = end
-
-    def _read_body(self) -> Event:
-        body = self._body
-        assert body is not None  # ours to keep: the step and the decoder are set together
-        data, end = body.decode(self._buffer, self._start)  # type: ignore[arg-type]
-        self._consume(end)
-        if body.done:
-            self._step = _READ_TRAILERS if isinstance(body, ChunkedBody) else _END_MESSAGE
-            self._body = None
-        if data:
-            return BodyData(data)
-        return self._step(self) if body.done else self._wait()
-
-    def _read_trailers(self) -> Event:
-        begin = self._buffer[self._start:self._start + 2]
-        if begin == b"\r\n":
-            self._consume(self._start + 2)
-            return self._end_message()
-        if b"\r\n".startswith(begin):
-            return self._wait()
-        end = self._find_end(self._start, False)
-        if not end:
-            return self._wait()
-        trailers = self._parse_block(self._heads.parse_trailers, self._start, end, False)
-        self._step = _READ_HEAD
-        return EndOfMessage(trailers)
-
-    def _end_message(self) -> Event:
-        self._step = _READ_HEAD
-        return _END
-
-    def _fail_again(self) -> Event:
-        assert self._error is not None
-        raise self._error.with_traceback(None)
-
-    # What they share
-
-    def _wait(self, at_eof: Pause | None = None) -> Pause:
-        """`NEED_DATA`, or after the end `at_eof`, which is an error within a message."""
-        if not self._at_eof:
-            return NEED_DATA
-        if at_eof is None:
-            raise ProtocolError(rules.INCOMPLETE, len(self._buffer))
-        return at_eof
-
-    def _find_end(self, start: int, is_head: bool) -> int:
-        """Where the block of lines that begins at `start` ends, its empty line included; 0 if it has not come."""
-        buffer = self._buffer
-        heads = self._heads
-        if not start and not self._searched and len(buffer) <= heads.surely_short and buffer.endswith(b"\r\n\r\n"):
-            return len(buffer)  # taken for one head; `_parse_block` finds out if it is more
-        end = buffer.find(b"\r\n\r\n", max(start, self._searched - 3)) + 4
-        if end < 4:
-            heads.check_start(buffer, start, self._searched, 0, is_head)
-            self._searched = len(buffer)
-            return 0
-        if end - start > heads.surely_short:
-            heads.check_start(buffer, start, self._searched, end, is_head)
+    def _end_message(self, end: EndOfMessage = END) -> EndOfMessage:
+        self._step = _READ_REQUEST
         return end
 
-    def _parse_block(self, parse: Callable[[bytes], T], start: int, end: int, is_head: bool) -> T:
-        """What `parse` makes of the bytes from `start` to `end`, which are then read."""
-        gathered = self._searched > 0
-        raw = bytes(self._buffer[start:end])
+
+_READ_REQUEST: Step = RequestParser._read_request
+_END_REQUEST: Step = RequestParser._end_message
+
+
+class ResponseParser(MessageParser[ResponseHead, ResponseHeadParser]):
+    """The responses on one connection of a client or a proxy.
+
+    Each request has to be announced with `expect`, in the order in which they are sent. Interim
+    responses (`ResponseHead.is_interim`) are heads with nothing behind them; the final one follows.
+    The status of an error is 502, which is what a proxy answers to the one who asked it.
+
+    Args:
+        heads: the parser of heads, which holds the limits. Given only limits, or nothing, it makes
+            its own. Nothing is gathered here, so bodies have no limit unless limits are given.
+    """
+
+    __slots__ = ("_awaited", "_interim")
+
+    def __init__(self, heads: ResponseHeadParser | Limits | None = None) -> None:
+        if not isinstance(heads, ResponseHeadParser):
+            heads = ResponseHeadParser(heads or Limits(body=1 << 62))
+        super().__init__(heads, _READ_RESPONSE)
+        self._awaited: deque[str] = deque()
+        self._interim = 0
+
+    @property
+    def awaited(self) -> int:
+        """Requests whose final response has not begun."""
+        return len(self._awaited)
+
+    def expect(self, method: str) -> None:
+        """Take note that a request of this method was sent."""
+        self._awaited.append(method)
+
+    def next_event(self) -> ResponseEvent:
         try:
-            parsed = parse(raw)
+            return super().next_event()
         except ProtocolError as error:
-            if (first := raw.find(b"\r\n\r\n") + 4) < len(raw):
-                return self._parse_block(parse, start, start + first, is_head)
-            # Had the bytes come one by one, a bare LF would have been seen before anything else.
-            self._heads.check_start(self._buffer, start, start, end, is_head)
-            error.offset += start
+            error.status = 502
             raise
-        if gathered:
-            self._base += end
-            self._buffer = bytes(self._buffer[end:])
-            self._start = self._searched = 0
+
+    def _read_response(self) -> ResponseHead | Pause:
+        if not self._buffer:
+            return self._wait(CLOSED)
+        if not self._awaited:
+            raise ProtocolError(rules.UNASKED, self._start)
+        end = self._find_end(self._start, True)
+        if not end:
+            return self._wait()
+        method = self._awaited[0]
+        head = self._parse_block(lambda raw: self._heads.parse(raw, method), self._start, end, True)
+        if head.is_interim:
+            if self._interim == self._heads.limits.interim:
+                raise ProtocolError(rules.INTERIM_MANY, self._start)
+            self._interim += 1
+            return head
+        self._interim = 0
+        self._awaited.popleft()
+        self._step = self._step_behind(head, method)
+        return head
+
+    def _step_behind(self, head: ResponseHead, method: str) -> Step:
+        if head.status == 101 or (method == "CONNECT" and 200 <= head.status <= 299):
+            return _END_OF_HTTP
+        if head.content_length == 0:
+            return _END_RESPONSE
+        if head.ends_with_connection:
+            self._body = EndlessBody(self._heads.limits)
+        elif head.content_length is None:
+            self._body = ChunkedBody(self._heads.limits)
         else:
-            self._consume(end)
-        return parsed
+            self._body = CountedBody(head.content_length)
+        return READ_BODY
+
+    def _end_message(self, end: EndOfMessage = END) -> EndOfMessage:
+        self._step = _READ_RESPONSE
+        return end
+
+    def _end_of_http(self) -> EndOfMessage:
+        self._step = SAY_SWITCHED
+        return END
 
 
-# The steps by name: looking one up in the class costs more than a global, and it is done twice a request.
-_READ_HEAD: Step = RequestParser._read_head
-_READ_BODY: Step = RequestParser._read_body
-_READ_TRAILERS: Step = RequestParser._read_trailers
-_END_MESSAGE: Step = RequestParser._end_message
-_FAIL_AGAIN: Step = RequestParser._fail_again
+_READ_RESPONSE: Step = ResponseParser._read_response
+_END_RESPONSE: Step = ResponseParser._end_message
+_END_OF_HTTP: Step = ResponseParser._end_of_http

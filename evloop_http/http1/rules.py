@@ -33,8 +33,14 @@ METHOD = Rule(400, "RFC 9110 §9.1", "a method is a token")
 TARGET = Rule(400, "RFC 9112 §3.2", "the request target is malformed")
 PERCENT = Rule(400, "RFC 3986 §2.1", "a percent sign is followed by two hexadecimal digits")
 VERSION_FORM = Rule(400, "RFC 9112 §2.3", "a version is HTTP/ and two digits with a dot between them")
-VERSION = Rule(505, "RFC 9110 §15.6.6", "this server speaks HTTP/1.1 and HTTP/1.0")
+VERSION = Rule(505, "RFC 9110 §15.6.6", "the versions spoken here are HTTP/1.1 and HTTP/1.0")
 TARGET_LONG = Rule(414, "RFC 9112 §3", "the request line is too long")
+
+# The status line, and the responses as a whole; whoever passes on what came so answers 502
+STATUS_LINE = Rule(502, "RFC 9112 §4", "a status line is version, status and reason, with one space between them")
+STATUS_LINE_LONG = Rule(502, "RFC 9112 §4", "the status line is too long")
+UNASKED = Rule(502, "RFC 9112 §9.2", "a response belongs to a request")
+INTERIM_MANY = Rule(502, "RFC 9110 §15.2", "there are too many interim responses")
 
 # Header fields
 HEAD_LONG = Rule(431, "RFC 6585 §5", "the header fields are too large")
@@ -53,7 +59,7 @@ EXPECT = Rule(417, "RFC 9110 §10.1.1", "the only expectation is 100-continue")
 LENGTH_FORM = Rule(400, "RFC 9110 §8.6", "Content-Length is decimal digits")
 LENGTH_AND_CODING = Rule(400, "RFC 9112 §6.1", "Content-Length and Transfer-Encoding exclude each other")
 CODING_UNKNOWN = Rule(501, "RFC 9112 §6.1", "the only transfer coding understood is chunked")
-CODING_FINAL = Rule(400, "RFC 9112 §6.3", "the final transfer coding of a request is chunked, applied once")
+CODING_FINAL = Rule(400, "RFC 9112 §6.3", "the final transfer coding is chunked, applied once")
 CODING_1_0 = Rule(400, "RFC 9112 §6.1", "HTTP/1.0 has no Transfer-Encoding")
 BODY_LARGE = Rule(413, "RFC 9110 §15.5.14", "the content is too large")
 
@@ -93,9 +99,9 @@ class ProtocolError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much of each thing is taken, in bytes unless said otherwise; beyond it the request is refused."""
+    """How much of each thing is taken, in bytes unless said otherwise; beyond it the message is refused."""
 
-    #: 414 beyond it
+    #: of a response the status line. 414 beyond it
     request_line: int = 8 * 1024
     #: request line and header fields; also the trailer section. 431 beyond it
     head: int = 32 * 1024
@@ -108,3 +114,5 @@ class Limits:
     #: what chunks may cost together beyond 16 bytes each and twice their data (after Go's
     #: net/http): extensions are allowed, abuse is not. 400 beyond it
     chunk_overhead: int = 16 * 1024
+    #: interim responses (1xx), not bytes, before the final one
+    interim: int = 16

@@ -1,0 +1,288 @@
+"""What both directions share: a buffer that is fed, messages that are asked for one event at a time.
+
+A parser is pulled. `feed` only keeps the bytes; `next_event` works out the next thing that they
+say, and whoever does not ask has all the back-pressure there is::
+
+    head ──▶ (data …) ──▶ end of message ──▶ head ──▶ …
+
+A head, any number of `BodyData`, and one `EndOfMessage` make a message, with or without a body.
+Between messages, and wherever bytes are lacking, `NEED_DATA` is the answer; after `feed_eof`,
+between messages, `CLOSED`. A `ProtocolError` is the end: nothing behind it is looked at
+(CVE-2024-49768), and asking again raises it again.
+
+The step to take next is a function kept in `_step`, one for each state. The buffer is the bytes
+of one `recv` as they came, with a position in it; only a head that comes in pieces is gathered,
+in a `bytearray` that grows in place, and the search for its end goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from ..messages import Headers
+from . import rules
+from .body import ChunkedBody, CountedBody, EndlessBody
+from .fields import SectionParser
+from .rules import ProtocolError
+
+
+class Pause(enum.Enum):
+    """What a parser says when it has nothing to say."""
+
+    NEED_DATA = "feed more"
+    CLOSED = "the peer has finished, between messages"
+    SWITCHED = "the connection speaks another protocol from here on"
+
+
+NEED_DATA = Pause.NEED_DATA
+CLOSED = Pause.CLOSED
+SWITCHED = Pause.SWITCHED
+
+
+class BodyData:
+    """Some of the body, its transfer coding undone; never empty."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def __repr__(self) -> str:
+        return f"<BodyData {len(self.data)} bytes>"
+
+
+class EndOfMessage:
+    """The message is whole. Trailer fields (RFC 9112 §7.1.2) are kept apart from the headers."""
+
+    __slots__ = ("trailers",)
+
+    def __init__(self, trailers: Headers) -> None:
+        self.trailers = trailers
+
+    def __repr__(self) -> str:
+        return "<EndOfMessage>"
+
+
+T = TypeVar("T")
+Head = TypeVar("Head")
+Sections = TypeVar("Sections", bound=SectionParser)
+
+#: What a parser does next.
+Step = Callable[[Any], Any]
+
+#: The end of every message without trailers.
+END = EndOfMessage(Headers())
+
+
+class MessageParser(Generic[Head, Sections]):
+    """The messages of one direction of one connection. `RequestParser` and `ResponseParser` say how one begins."""
+
+    __slots__ = ("_at_eof", "_base", "_body", "_buffer", "_error", "_heads", "_searched", "_start", "_step")
+
+    def __init__(self, heads: Sections, first: Step) -> None:
+        self._heads = heads
+        self._buffer: bytes | bytearray = b""
+        self._start = 0         # of what is unread in the buffer
+        self._searched = 0      # up to here no head ends; not 0 only while a head comes in pieces
+        self._base = 0          # bytes of the stream before the buffer's first
+        self._body: CountedBody | ChunkedBody | EndlessBody | None = None
+        self._error: ProtocolError | None = None
+        self._at_eof = False
+        self._step = first
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._step.__name__.strip('_')}, {self.pending} bytes pending>"
+
+    @property
+    def pending(self) -> int:
+        """Bytes that were fed and belong to no event yet."""
+        return len(self._buffer) - self._start
+
+    def has_pending(self) -> bool:
+        """Whether there are any. (A method: it is asked for at every request, and a property costs more.)"""
+        return bool(self._buffer)
+
+    @property
+    def received(self) -> int:
+        """Bytes that were fed in all."""
+        return self._base + len(self._buffer)
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes of the stream. Behind an error they are only counted.
+
+        Raises:
+            RuntimeError: after `feed_eof`.
+        """
+        if self._at_eof or self._error is not None:
+            self._refuse(data)
+        elif not self._buffer:
+            self._buffer = data
+        elif isinstance(self._buffer, bytearray):
+            self._buffer += data
+        else:
+            self._append(data)
+
+    def _append(self, data: bytes) -> None:
+        """Take bytes behind some that could not be used yet."""
+        rest = self._buffer[self._start:]
+        self._base += self._start
+        if self._searched:
+            self._searched -= self._start
+            self._buffer = bytearray(rest) + data
+        else:
+            # Rare and short: what is left of a size line, or pipelined requests behind a waiting answer.
+            self._buffer = bytes(rest) + data
+        self._start = 0
+
+    def _refuse(self, data: bytes) -> None:
+        """Take bytes that nobody will read: behind an error they are only counted."""
+        if self._at_eof:
+            raise RuntimeError("feed() after feed_eof()")
+        self._base += len(data)
+
+    def feed_eof(self) -> None:
+        """Take note that no more bytes come."""
+        self._at_eof = True
+
+    def next_event(self) -> Head | BodyData | EndOfMessage | Pause:
+        """The next event, or what keeps it from coming.
+
+        Raises:
+            ProtocolError: the peer broke a rule; this and every later call.
+        """
+        step = self._step
+        try:
+            return step(self)  # type: ignore[no-any-return]
+        except ProtocolError as error:
+            if self._error is None:
+                error.offset += self._base
+                self._error = error
+                self._step = _FAIL_AGAIN
+                self._drop()
+            raise
+
+    def detach(self) -> bytes:
+        """The bytes that belong to no event, given away: what follows is another protocol (RFC 9110 §7.8, §9.3.6).
+
+        From now on `next_event` says `SWITCHED`; what is fed later, the next call gives away.
+
+        Raises:
+            RuntimeError: a message has begun and is not over, or an error has ended the stream.
+        """
+        if self._body is not None or self._error is not None:
+            raise RuntimeError("detach() is for the end of a message")
+        rest = bytes(self._buffer[self._start:])
+        self._drop()
+        self._step = SAY_SWITCHED
+        return rest
+
+    def _drop(self) -> None:
+        self._base += len(self._buffer)
+        self._buffer = b""
+        self._start = self._searched = 0
+
+    # The steps that both directions have: each says what is expected now. Offsets of errors count from the
+    # buffer's first byte.
+
+    def _read_body(self) -> BodyData | EndOfMessage | Pause:
+        body = self._body
+        assert body is not None  # ours to keep: the step and the decoder are set together
+        data, end = body.decode(self._buffer, self._start)  # type: ignore[arg-type]
+        self._consume(end)
+        if body.done:
+            self._body = None
+            self._step = _READ_TRAILERS if isinstance(body, ChunkedBody) else _END_MESSAGE
+        if data:
+            return BodyData(data)
+        if body.done:
+            return self._step(self)  # type: ignore[no-any-return]
+        if self._at_eof and isinstance(body, EndlessBody):
+            self._body = None
+            return self._end_message()
+        return self._wait()
+
+    def _read_trailers(self) -> EndOfMessage | Pause:
+        begin = self._buffer[self._start:self._start + 2]
+        if begin == b"\r\n":
+            self._consume(self._start + 2)
+            return self._end_message()
+        if b"\r\n".startswith(begin):
+            return self._wait()
+        end = self._find_end(self._start, False)
+        if not end:
+            return self._wait()
+        return self._end_message(EndOfMessage(self._parse_block(self._heads.parse_trailers, self._start, end, False)))
+
+    def _end_message(self, end: EndOfMessage = END) -> EndOfMessage:
+        """Make ready for what follows a message."""
+        raise NotImplementedError
+
+    def _fail_again(self) -> Pause:
+        assert self._error is not None
+        raise self._error.with_traceback(None)
+
+    def _say_switched(self) -> Pause:
+        return SWITCHED
+
+    # What the steps share
+
+    def _wait(self, at_eof: Pause | None = None) -> Pause:
+        """`NEED_DATA`, or after the end `at_eof`, which is an error within a message."""
+        if not self._at_eof:
+            return NEED_DATA
+        if at_eof is None:
+            raise ProtocolError(rules.INCOMPLETE, len(self._buffer))
+        return at_eof
+
+    def _consume(self, end: int) -> None:
+        """All before `end` has been read; a buffer that is used up is let go of at once."""
+        if end == len(self._buffer):
+            self._base += end
+            self._buffer = b""
+            self._start = 0
+        else:
+            self._start = end
+
+    def _find_end(self, start: int, is_head: bool) -> int:
+        """Where the block of lines that begins at `start` ends, its empty line included; 0 if it has not come."""
+        buffer = self._buffer
+        heads = self._heads
+        end = buffer.find(b"\r\n\r\n", max(start, self._searched - 3)) + 4
+        if end < 4:
+            heads.check_start(buffer, start, self._searched, 0, is_head)
+            self._searched = len(buffer)
+            return 0
+        if end - start > heads.surely_short:
+            heads.check_start(buffer, start, self._searched, end, is_head)
+        return end
+
+    def _parse_block(self, parse: Callable[[bytes], T], start: int, end: int, is_head: bool) -> T:
+        """What `parse` makes of the bytes from `start` to `end`, which are then read."""
+        try:
+            parsed = parse(bytes(self._buffer[start:end]))
+        except ProtocolError as error:
+            # Had the bytes come one by one, a bare LF would have been seen before anything else.
+            self._heads.check_start(self._buffer, start, start, end, is_head)
+            error.offset += start
+            raise
+        if self._searched:
+            self._base += end
+            self._buffer = bytes(self._buffer[end:])
+            self._start = self._searched = 0
+        else:
+            self._consume(end)
+        return parsed
+
+
+# The steps by name: looking one up in the class costs more than a global, and it is done twice a request.
+READ_BODY: Step = MessageParser._read_body
+_READ_TRAILERS: Step = MessageParser._read_trailers
+_FAIL_AGAIN: Step = MessageParser._fail_again
+SAY_SWITCHED: Step = MessageParser._say_switched
+
+
+
+def _END_MESSAGE(parser: MessageParser[Any, Any]) -> EndOfMessage:
+    return parser._end_message()
