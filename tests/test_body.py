@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from evloop_http.http1 import Limits, ProtocolError, rules
 from evloop_http.http1.body import ChunkedBody, CountedBody, content_length
-from strategies import bodies, byte_by_byte, chunked, cuts
+from evloop_http.http1.strategies import bodies, byte_by_byte, chunked, cuts
 
 
 def decode(body: ChunkedBody | CountedBody, pieces: Iterable[bytes]) -> tuple[bytes, bytes]:

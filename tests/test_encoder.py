@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evloop_http.http1 import CONTINUE, HeadParser, RequestHead, ResponseEncoder
+from evloop_http.http1.strategies import as_cased, bodies, field_names, field_values
 from evloop_http.messages import Headers, HTTPError, MutableHeaders, Response
-from strategies import as_cased, bodies, field_names, field_values, read
+from reading import read
 
 
 def asked(method: str = "GET", version: str = "1.1") -> RequestHead:

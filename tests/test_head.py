@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evloop_http.http1 import HeadParser, Limits, ProtocolError, RequestHead, rules
+from evloop_http.http1.strategies import SentRequest, hosts, requests, tokens
 from evloop_http.http1.target import is_host
-from strategies import Sent, hosts, requests, seen, tokens
+from reading import meant, seen
 
 
 def parse(*lines: str, limits: Limits | None = None) -> RequestHead:
@@ -163,21 +164,21 @@ def test_looking_up_a_field_that_is_not_there_leaves_no_trace() -> None:
 
 
 @given(requests())
-def test_a_head_parsed_again_and_again_is_the_same_head(sent: Sent) -> None:
+def test_a_head_parsed_again_and_again_is_the_same_head(sent: SentRequest) -> None:
     raw = sent.raw.removeprefix(b"\r\n").partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
     heads = HeadParser()
     for _ in range(4):
-        assert seen(heads.parse(raw)) == sent.seen()[0]
-        assert seen(heads.parse(bytes(bytearray(raw)))) == sent.seen()[0]
+        assert seen(heads.parse(raw)) == meant(sent)[0]
+        assert seen(heads.parse(bytes(bytearray(raw)))) == meant(sent)[0]
 
 
 @given(st.lists(requests(), min_size=2, max_size=3))
-def test_heads_that_share_lines_do_not_mix(several: list[Sent]) -> None:
+def test_heads_that_share_lines_do_not_mix(several: list[SentRequest]) -> None:
     heads = HeadParser()
     for _ in range(3):
         for sent in several:
             raw = sent.raw.removeprefix(b"\r\n").partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
-            assert seen(heads.parse(raw)) == sent.seen()[0]
+            assert seen(heads.parse(raw)) == meant(sent)[0]
 
 
 def test_what_two_heads_disagree_on_is_not_remembered_from_the_other() -> None:

@@ -19,7 +19,8 @@ from typing import NamedTuple
 import pytest
 
 from evloop_http.http1 import Limits
-from strategies import Pairs, Seen, byte_by_byte, cut_at, read
+from evloop_http.http1.strategies import Pairs, byte_by_byte, cut_at
+from reading import Seen, read
 
 BEHIND = b"GET /behind HTTP/1.1\r\nHost: behind\r\n\r\n"
 

@@ -56,6 +56,10 @@ RULES = {
 }
 
 
+#: What needs an extra from its first line on, and is imported by nothing of ours.
+ON_REQUEST = {f"{PACKAGE}.http1.strategies": names("hypothesis")}
+
+
 class Import(NamedTuple):
     line: int
     target: str  # with the name that is taken from it: "evloop_http.net.reactor.Reactor"
@@ -131,9 +135,11 @@ def breaches(module: str, source: str, is_package: bool = False) -> list[str]:
         return [f"{module} belongs to no room"]
     reader = ImportReader(module if is_package else ".".join(parts[:-1]))
     reader.visit(ast.parse(source))
+    brought = ON_REQUEST.get(module, frozenset())
     return [
         f"{module}, line {found.line}: {breach} ({found.target})"
         for found in reader.found
+        if found.target.partition(".")[0] not in brought
         for breach in breaches_of(RULES[room], room, found)
     ]
 
@@ -177,9 +183,17 @@ def test_the_parser_alone_loads_no_socket_no_ssl_and_no_selector() -> None:
 
 
 def test_everything_but_the_demo_is_imported_without_any_extra() -> None:
-    core = [module for module in modules() if room_of(module) not in ("demo", "__main__")]
+    core = [module for module in modules() if room_of(module) not in ("demo", "__main__") and module not in ON_REQUEST]
     result = python("-c", "".join(f"import {module}\n" for module in core))
     assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("module", ON_REQUEST)
+def test_what_needs_an_extra_from_its_first_line_is_imported_by_nothing_of_ours(module: str) -> None:
+    for name, path in modules().items():
+        reader = ImportReader(name if path.name == "__init__.py" else name.rpartition(".")[0])
+        reader.visit(ast.parse(path.read_text("utf-8")))
+        assert not [found for found in reader.found if found.target.startswith(module)]
 
 
 # -- the checker itself
@@ -204,6 +218,7 @@ def test_everything_but_the_demo_is_imported_without_any_extra() -> None:
         ("app.router", "class A:\n    def f(self):\n        import socket", "app imports socket"),
         ("app.templates", "import jinja2", "jinja2 is not in the standard library"),
         ("app.templates", "class A:\n    import jinja2", "jinja2 is not in the standard library"),
+        ("http1.parser", "import hypothesis", "hypothesis is not in the standard library"),
         ("messages", "from .http1 import Limits", "messages imports http1"),
         ("messages", "from threading import Lock", "messages imports threading"),
         ("connection", "from .app import App", "connection imports app"),

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evloop_http.http1 import HeadParser
+from evloop_http.http1.strategies import as_cased, field_names, field_values
 from evloop_http.messages import (
     FileBody,
     Headers,
@@ -22,7 +23,6 @@ from evloop_http.messages import (
     is_token,
     parse_urlencoded,
 )
-from strategies import as_cased, field_names, field_values
 
 
 def pairs(max_size: int = 6) -> st.SearchStrategy[list[tuple[str, str]]]:

@@ -32,21 +32,8 @@ from evloop_http.http1 import (
     rules,
     stream,
 )
-from strategies import (
-    CLEAN_END,
-    Seen,
-    Sent,
-    byte_by_byte,
-    cut_at,
-    cuts,
-    joined,
-    limits,
-    pipelines,
-    read,
-    requests,
-    seen,
-    streams,
-)
+from evloop_http.http1.strategies import SentRequest, byte_by_byte, cut_at, cuts, limits, pipelines, requests, streams
+from reading import CLEAN_END, Seen, joined, meant, read, seen
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST /form HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello"
@@ -315,29 +302,29 @@ def test_any_bytes_give_events_or_a_protocol_error(raw: bytes, bounds: Limits) -
 
 
 @given(requests())
-def test_a_valid_request_is_read_as_it_was_meant(sent: Sent) -> None:
-    assert read([sent.raw]) == [*sent.seen(), CLEAN_END]
+def test_a_valid_request_is_read_as_it_was_meant(sent: SentRequest) -> None:
+    assert read([sent.raw]) == [*meant(sent), CLEAN_END]
 
 
 @given(pipelines(), st.data())
-def test_requests_joined_are_the_same_requests_in_order(several: list[Sent], data: st.DataObject) -> None:
+def test_requests_joined_are_the_same_requests_in_order(several: list[SentRequest], data: st.DataObject) -> None:
     raw = b"".join(sent.raw for sent in several)
-    assert read(data.draw(cuts(raw))) == [*(event for sent in several for event in sent.seen()), CLEAN_END]
+    assert read(data.draw(cuts(raw))) == [*(event for sent in several for event in meant(sent)), CLEAN_END]
 
 
 @given(requests(), st.data())
-def test_an_end_within_a_valid_request_is_never_silent(sent: Sent, data: st.DataObject) -> None:
+def test_an_end_within_a_valid_request_is_never_silent(sent: SentRequest, data: st.DataObject) -> None:
     stop = data.draw(st.integers(0, len(sent.raw) - 1))
     told = read([sent.raw[:stop]])
     if told[-1][0] == "CLOSED":
         assert sent.raw[:stop] in (b"", b"\r\n")
     else:
         assert told[-1] == ("error", 400, str(rules.INCOMPLETE), stop)
-        assert told[:-1] != sent.seen()
+        assert told[:-1] != meant(sent)
 
 
 @given(streams(), requests())
-def test_nothing_behind_an_error_becomes_an_event(raw: bytes, sent: Sent) -> None:
+def test_nothing_behind_an_error_becomes_an_event(raw: bytes, sent: SentRequest) -> None:
     told = read([raw], eof=False)
     if told[-1][0] == "error":
         assert read([raw + sent.raw]) == told
@@ -413,7 +400,7 @@ def test_nothing_that_was_refused_is_remembered(several: list[bytes], bounds: Li
 
 
 @given(st.lists(pipelines(2), min_size=1, max_size=2), st.integers(1, 3), st.integers(0, 90))
-def test_the_memories_never_pass_their_bounds(several: list[list[Sent]], entries: int, size: int) -> None:
+def test_the_memories_never_pass_their_bounds(several: list[list[SentRequest]], entries: int, size: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         bounded_to(patch, entries, size, entries, size)
         heads = HeadParser()

@@ -1,40 +1,25 @@
-"""Requests to test with: valid ones of many kinds and what they mean, mutations of them, and cuts.
+"""Messages to test with, as hypothesis strategies: valid ones of every kind and what they mean, mutations, and cuts.
 
-Everything here is written from the RFCs' grammar and not from the parser, so that the two can
-disagree. `requests()` and `pipelines()` make a `Sent`: the bytes, and what a server must read in
-them. `mutations(raw)` breaks bytes in the ways that peers and attackers do; what that means is not
-known beforehand, only that every way of feeding it must mean the same. `cuts(raw)` says how the
-network might deliver it.
+For whoever tests a server, a client or a parser; it needs `evloop-http[testing]`. Everything here is
+written from the RFCs' grammar and not from the parser, so that the two can disagree.
 
-At the end stands `read`, which plays bytes into a `RequestParser` and tells what it said as plain
-tuples that compare.
+`requests()` and `pipelines()` make a `SentRequest`: the bytes, and what a server must read in them.
+`mutations(raw)` breaks bytes in the ways that peers and attackers do; what that means is not known
+beforehand, only that every way of feeding it must mean the same. `streams()` mixes good, broken and
+noise, and `cuts(raw)` says how the network might deliver it.
 """
 
 from __future__ import annotations
 
 import string
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy, composite
 
-from evloop_http.http1 import (
-    CLOSED,
-    NEED_DATA,
-    BodyData,
-    EndOfMessage,
-    HeadParser,
-    Limits,
-    Pause,
-    ProtocolError,
-    RequestEvent,
-    RequestHead,
-    RequestParser,
-)
+from .rules import Limits
 
-#: One thing that the parser said, as `read` tells it: its kind, and what it carries.
-Seen = tuple[object, ...]
 Pairs = tuple[tuple[str, str], ...]
 
 TOKEN_CHARACTERS = "!#$%&'*+-.^_`|~" + string.digits + string.ascii_letters
@@ -52,7 +37,7 @@ SPECIAL = frozenset({
     "user-agent", "via"})
 
 
-class Sent(NamedTuple):
+class SentRequest(NamedTuple):
     """A request as bytes, and what it means."""
 
     raw: bytes
@@ -68,13 +53,6 @@ class Sent(NamedTuple):
     trailers: Pairs
     keep_alive: bool
     expects_continue: bool
-
-    def seen(self) -> list[Seen]:
-        """What `read` must tell of it."""
-        length = None if self.chunked else len(self.body)
-        head = ("head", self.method, self.target, self.version, self.path, self.query_string, self.authority,
-                self.fields, length, self.keep_alive, self.expects_continue)
-        return [head, *([("data", self.body)] if self.body else []), ("end", self.trailers)]
 
 
 # Words
@@ -202,7 +180,7 @@ def written_fields(names: SearchStrategy[str], max_size: int) -> SearchStrategy[
 
 
 @composite
-def requests(draw: DrawFn) -> Sent:
+def requests(draw: DrawFn) -> SentRequest:
     """A valid request: any target form, any framing, with whatever fields."""
     target = draw(targets())
     version = draw(st.sampled_from(["1.1", "1.1", "1.1", "1.0"]))
@@ -239,7 +217,7 @@ def requests(draw: DrawFn) -> Sent:
 
     lines = draw(st.permutations(lines))
     head = f"{target.method} {target.text} HTTP/{version}\r\n".encode() + lines_of(lines) + b"\r\n"
-    return Sent(
+    return SentRequest(
         draw(st.sampled_from([b"", b"", b"\r\n"])) + head + content, target.method, target.text, version, target.path,
         target.query_string, authority or "", pairs_of(lines), is_chunked, body, pairs_of(trailers), keep_alive,
         expects and version == "1.1" and (is_chunked or bool(body)))
@@ -249,7 +227,7 @@ def pairs_of(lines: Iterable[tuple[str, str, str, str]]) -> Pairs:
     return tuple((name, value) for name, _, value, _ in lines)
 
 
-def pipelines(max_size: int = 4) -> SearchStrategy[list[Sent]]:
+def pipelines(max_size: int = 4) -> SearchStrategy[list[SentRequest]]:
     """Requests to send one behind the other; `Connection: close` stops no parser, only a connection."""
     return st.lists(requests(), min_size=1, max_size=max_size)
 
@@ -324,66 +302,3 @@ def cut_at(raw: bytes, places: Sequence[int]) -> list[bytes]:
 
 def byte_by_byte(raw: bytes) -> list[bytes]:
     return [raw[i:i + 1] for i in range(len(raw))]
-
-
-# What the parser makes of them
-
-def read(pieces: Iterable[bytes], heads: HeadParser | Limits | None = None, eof: bool = True) -> list[Seen]:
-    """Everything that a fresh parser says of `pieces`, asked after each; data joined, error or pause at the end."""
-    return list(joined(_all_seen(pieces, RequestParser(heads), eof)))
-
-
-def _all_seen(pieces: Iterable[bytes], parser: RequestParser, eof: bool) -> Iterator[Seen]:
-    pause: Pause = NEED_DATA
-    try:
-        for piece in pieces:
-            parser.feed(piece)
-            pause = yield from _pulled(parser)
-        if eof:
-            parser.feed_eof()
-            pause = yield from _pulled(parser)
-    except ProtocolError as error:
-        yield "error", error.status, error.rule, error.offset
-    else:
-        yield pause.name, parser.pending
-
-
-def _pulled(parser: RequestParser) -> Generator[Seen, None, Pause]:
-    while not isinstance(event := parser.next_event(), Pause):
-        yield seen(event)
-    return event
-
-
-def seen(event: RequestEvent) -> Seen:
-    """One event as a tuple."""
-    match event:
-        case RequestHead():
-            return ("head", event.method, event.target, event.version, event.path, event.query_string, event.authority,
-                    tuple(event.headers.pairs()), event.content_length, event.keep_alive, event.expects_continue)
-        case BodyData():
-            return "data", event.data
-        case EndOfMessage():
-            return "end", tuple(event.trailers.pairs())
-        case _:
-            return (event.name,)
-
-
-def joined(events: Iterable[Seen]) -> Iterator[Seen]:
-    """The same, where data that follows data is one."""
-    data = b""
-    for event in events:
-        if event[0] == "data":
-            assert isinstance(event[1], bytes)
-            assert event[1], "no event is of empty data"
-            data += event[1]
-            continue
-        if data:
-            yield "data", data
-            data = b""
-        yield event
-    if data:
-        yield "data", data
-
-
-#: How a reading ends that went well.
-CLEAN_END: Seen = (CLOSED.name, 0)
