@@ -20,6 +20,8 @@ from .rules import Limits, ProtocolError
 _HEX = b"0123456789abcdefABCDEF"
 # Sixteen digits are 64 bits: more than any limit, and no big integers.
 _SIZE = re.compile(rb"[0-9a-fA-F]{1,16}")
+#: What a size line may have for nothing: 16 bytes, of which two line ends are 4 (see `Limits.chunk_overhead`).
+_FREE_OVERHEAD = 12
 # RFC 9112 §7.1.1, with the bad whitespace that it lets senders put around ; and =.
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _EXTENSION = re.compile(rb'[ \t]*;[ \t]*' + _TOKEN + rb'(?:[ \t]*=[ \t]*(?:' + _TOKEN +
@@ -102,24 +104,26 @@ class EndlessBody:
     done = False
 
     def decode(self, buffer: bytes, start: int) -> tuple[bytes, int]:
-        """All of `buffer` from `start` on."""
-        data = buffer[start:]
-        if len(data) > self._left:
-            raise ProtocolError(rules.BODY_LARGE, start + self._left)
+        """All of `buffer` from `start` on; too much of it is refused behind what was allowed."""
+        data = buffer[start:start + self._left]
+        if not data and start < len(buffer):
+            raise ProtocolError(rules.BODY_LARGE, start)
         self._left -= len(data)
-        return data, len(buffer)
+        return data, start + len(data)
 
 
 class ChunkedBody:
     """A chunked body (RFC 9112 §7.1) up to its last chunk; the trailer section is the parser's."""
 
-    __slots__ = ("_excess", "_left", "_limits", "_total", "_within", "done")
+    __slots__ = ("_excess", "_left", "_limits", "_room", "_size", "_size_line", "_within", "done")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._left = 0          # octets of the current chunk still to come
         self._within = False    # the current chunk's data has begun, its closing CRLF is due
-        self._total = 0
+        self._size_line = b"\r\n"  # the last one, and what it says: a sender's chunks are mostly of one size
+        self._size = 0
+        self._room = limits.body
         self._excess = 0
         self.done = False
 
@@ -152,48 +156,39 @@ class ChunkedBody:
 
     def _next_chunk(self, buffer: bytes, start: int) -> int:
         """Read the end of the last chunk and the size line of the next; the position behind them, or `start`."""
+        limits = self._limits
         first = start
         if self._within:
-            end = buffer[first:first + 2]
-            if end != b"\r\n":
-                if not b"\r\n".startswith(end):
-                    raise ProtocolError(rules.CHUNK_END, first)
-                return start
+            if not buffer.startswith(b"\r\n", start):
+                return self._wait_for_end(buffer, start)
             first += 2
-        last = buffer.find(b"\r\n", first, first + self._limits.chunk_line + 2)
+        last = buffer.find(b"\r\n", first, first + limits.chunk_line + 2)
         if last < 0:
             self._check_unended(buffer, first)
             return start
-        self._open(self._size(buffer[first:last], first), last - first, first)
-        return last + 2
-
-    def _size(self, line: bytes, offset: int) -> int:
-        if not line.translate(None, _HEX) and 0 < len(line) <= 16:
-            return int(line, 16)
-        if (bare := line.find(b"\n")) >= 0:
-            raise ProtocolError(rules.LINE_END, offset + bare)
-        size = _SIZE.match(line)
-        if size is None:
-            raise ProtocolError(rules.CHUNK_SIZE, offset)
-        position = size.end()
-        while position < len(line):
-            extension = _EXTENSION.match(line, position)
-            if extension is None:
-                unknown = rules.CHUNK_EXTENSION if line[position:].lstrip(b" \t")[:1] == b";" else rules.CHUNK_SIZE
-                raise ProtocolError(unknown, offset + position)
-            position = extension.end()
-        return int(size[0], 16)
-
-    def _open(self, size: int, line: int, offset: int) -> None:
-        if self._total + size > self._limits.body:
-            raise ProtocolError(rules.BODY_LARGE, offset)
-        self._excess = max(0, self._excess + line + 4 - 16 - 2 * size)
-        if self._excess > self._limits.chunk_overhead:
-            raise ProtocolError(rules.CHUNK_OVERHEAD, offset)
-        self._total += size
+        line = buffer[first:last]
+        if line != self._size_line:
+            self._size = _chunk_size(line, first)
+            self._size_line = line
+        size = self._size
+        if size > self._room:
+            raise ProtocolError(rules.BODY_LARGE, first)
+        excess = self._excess + len(line) - _FREE_OVERHEAD - 2 * size
+        if excess > limits.chunk_overhead:
+            raise ProtocolError(rules.CHUNK_OVERHEAD, first)
+        self._excess = excess if excess > 0 else 0
+        self._room -= size
         self._left = size
         self._within = True
-        self.done = not size
+        if not size:
+            self.done = True
+        return last + 2
+
+    def _wait_for_end(self, buffer: bytes, start: int) -> int:
+        """`start`, where a CRLF is due and has not wholly come."""
+        if not b"\r\n".startswith(buffer[start:start + 2]):
+            raise ProtocolError(rules.CHUNK_END, start)
+        return start
 
     def _check_unended(self, buffer: bytes, first: int) -> None:
         """A size line whose end has not come: it may be broken already."""
@@ -203,3 +198,22 @@ class ChunkedBody:
             raise ProtocolError(rules.LINE_END, bare)
         if len(buffer) >= limit + 2:
             raise ProtocolError(rules.CHUNK_LINE_LONG, limit)
+
+
+def _chunk_size(line: bytes, offset: int) -> int:
+    """What a chunk's size line says; its extensions must be sound, and are passed over."""
+    if not line.translate(None, _HEX) and 0 < len(line) <= 16:
+        return int(line, 16)
+    if (bare := line.find(b"\n")) >= 0:
+        raise ProtocolError(rules.LINE_END, offset + bare)
+    size = _SIZE.match(line)
+    if size is None:
+        raise ProtocolError(rules.CHUNK_SIZE, offset)
+    position = size.end()
+    while position < len(line):
+        extension = _EXTENSION.match(line, position)
+        if extension is None:
+            unknown = rules.CHUNK_EXTENSION if line[position:].lstrip(b" \t")[:1] == b";" else rules.CHUNK_SIZE
+            raise ProtocolError(unknown, offset + position)
+        position = extension.end()
+    return int(size[0], 16)

@@ -26,6 +26,7 @@ from ..messages import (
     is_token,
     make_field,
 )
+from .fields import NOT_IN_TRAILERS
 from .head import HeadParser
 from .rules import Limits, ProtocolError
 
@@ -55,7 +56,7 @@ class BodyEncoder:
         if self._left is not None:
             self._left -= len(piece)
             if self._left < 0:
-                raise RuntimeError("the response body is longer than its Content-Length")
+                raise RuntimeError("the body is longer than its Content-Length")
         return piece
 
     def finish(self, trailers: HeaderSource = ()) -> bytes:
@@ -71,7 +72,7 @@ class BodyEncoder:
         if trailers:
             raise RuntimeError("only a chunked body has trailers")
         if self._left:
-            raise RuntimeError(f"the response body is {self._left} bytes shorter than its Content-Length")
+            raise RuntimeError(f"the body is {self._left} bytes shorter than its Content-Length")
         return b""
 
 
@@ -88,7 +89,10 @@ class ChunkedEncoder(BodyEncoder):
         return b"%x\r\n%b\r\n" % (len(piece), piece) if piece else b""
 
     def finish(self, trailers: HeaderSource = ()) -> bytes:
-        lines = ["0", *[f"{name}: {value}" for name, value in Headers(trailers).pairs()], "", ""]
+        fields = Headers(trailers)
+        if any(lower in NOT_IN_TRAILERS for lower, _ in fields.fields):
+            raise ValueError("a field that frames, routes or describes a message is no trailer (RFC 9110 §6.5.1)")
+        lines = ["0", *[f"{name}: {value}" for name, value in fields.pairs()], "", ""]
         return "\r\n".join(lines).encode("latin-1")
 
 

@@ -104,7 +104,8 @@ class HeadParser(SectionParser):
         """
         head = self.remembered.get(raw)
         if head is None:
-            head = self._make_head(*self._split(raw))
+            line, headers, index = self._split(raw)
+            head = self._make_head(line, headers, index)
             mark = hash(raw)
             if mark not in self._seen:
                 if len(self._seen) >= _SEEN_HEADS:

@@ -33,7 +33,7 @@ class RequestParser(MessageParser[RequestHead, HeadParser]):
     __slots__ = ("_forgiven",)
 
     def __init__(self, heads: HeadParser | Limits | None = None) -> None:
-        super().__init__(heads if isinstance(heads, HeadParser) else HeadParser(heads), _READ_REQUEST)
+        super().__init__(heads if isinstance(heads, HeadParser) else HeadParser(heads))
         self._forgiven = False  # an empty line before this request has been passed over
 
     def _read_request(self) -> RequestHead | Pause:
@@ -55,6 +55,8 @@ class RequestParser(MessageParser[RequestHead, HeadParser]):
             self._body = ChunkedBody(heads.limits) if head.content_length is None else CountedBody(head.content_length)
             self._step = READ_BODY
         return head
+
+    _first = _read_request
 
     def _new_head(self, buffer: bytes | bytearray) -> RequestHead | None:
         """The head that the buffer begins with, None if it is not all there."""
@@ -107,7 +109,7 @@ class ResponseParser(MessageParser[ResponseHead, ResponseHeadParser]):
     def __init__(self, heads: ResponseHeadParser | Limits | None = None) -> None:
         if not isinstance(heads, ResponseHeadParser):
             heads = ResponseHeadParser(heads or Limits(body=1 << 62))
-        super().__init__(heads, _READ_RESPONSE)
+        super().__init__(heads)
         self._awaited: deque[str] = deque()
         self._interim = 0
 
@@ -146,6 +148,8 @@ class ResponseParser(MessageParser[ResponseHead, ResponseHeadParser]):
         self._awaited.popleft()
         self._step = self._step_behind(head, method)
         return head
+
+    _first = _read_response
 
     def _step_behind(self, head: ResponseHead, method: str) -> Step:
         if head.status == 101 or (method == "CONNECT" and 200 <= head.status <= 299):

@@ -4,9 +4,15 @@ For whoever tests a server, a client or a parser; it needs `evloop-http[testing]
 written from the RFCs' grammar and not from the parser, so that the two can disagree.
 
 `requests()` and `pipelines()` make a `SentRequest`: the bytes, and what a server must read in them.
-`mutations(raw)` breaks bytes in the ways that peers and attackers do; what that means is not known
-beforehand, only that every way of feeding it must mean the same. `streams()` mixes good, broken and
-noise, and `cuts(raw)` says how the network might deliver it.
+`responses()` and `response_pipelines()` make a `SentResponse`: the same for a client, with the method
+of the request that it answers, without which nobody can read it. `mutations(raw)` breaks bytes in the ways
+that peers and attackers do; what that means is not known beforehand, only that every way of feeding
+it must mean the same. `streams()` and `response_streams()` mix good, broken and noise, and `cuts(raw)`
+says how the network might deliver it::
+
+    @given(streams(), st.data())
+    def test_however_it_is_cut_it_is_read_the_same(raw, data):
+        assert read(data.draw(cuts(raw))) == read([raw])
 """
 
 from __future__ import annotations
@@ -15,8 +21,11 @@ import string
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from hypothesis import strategies as st
-from hypothesis.strategies import DrawFn, SearchStrategy, composite
+try:
+    from hypothesis import strategies as st
+    from hypothesis.strategies import DrawFn, SearchStrategy, composite
+except ImportError as error:
+    raise ImportError("evloop_http.http1.strategies needs evloop-http[testing]") from error
 
 from .rules import Limits
 
@@ -28,13 +37,15 @@ VISIBLE_CHARACTERS = "".join(map(chr, [*range(0x21, 0x7F), *range(0x80, 0x100)])
 UNRESERVED = string.ascii_letters + string.digits + "-._~"
 PATH_CHARACTERS = UNRESERVED + "!$&'()*+,;=:@"
 
-#: Fields that mean something to the parser: drawn on purpose or not at all.
+#: Fields that mean something to a parser of either kind, or may not be in trailers: drawn on purpose or not at all.
 SPECIAL = frozenset({
-    "authorization", "cache-control", "connection", "content-encoding", "content-length", "content-range",
-    "content-type", "cookie", "expect", "forwarded", "from", "host", "if-match", "if-modified-since", "if-none-match",
-    "if-range", "if-unmodified-since", "keep-alive", "max-forwards", "pragma", "proxy-authorization",
-    "proxy-connection", "range", "referer", "set-cookie", "te", "trailer", "transfer-encoding", "upgrade",
-    "user-agent", "via"})
+    "age", "authorization", "cache-control", "connection", "content-encoding", "content-length", "content-location",
+    "content-range", "content-type", "cookie", "date", "etag", "expect", "expires", "forwarded", "from", "host",
+    "if-match", "if-modified-since", "if-none-match", "if-range", "if-unmodified-since", "keep-alive",
+    "last-modified", "location", "max-forwards", "pragma", "proxy-authenticate", "proxy-authorization",
+    "proxy-connection", "range", "referer", "retry-after", "server", "set-cookie", "te", "trailer",
+    "transfer-encoding", "upgrade", "user-agent", "vary", "via", "www-authenticate", "x-forwarded-for",
+    "x-forwarded-host", "x-forwarded-proto"})
 
 
 class SentRequest(NamedTuple):
@@ -53,6 +64,39 @@ class SentRequest(NamedTuple):
     trailers: Pairs
     keep_alive: bool
     expects_continue: bool
+
+
+class SentInterim(NamedTuple):
+    """An interim response (RFC 9110 §15.2): a head of HTTP/1.1 and nothing more."""
+
+    status: int
+    reason: str
+    fields: Pairs
+
+
+class SentResponse(NamedTuple):
+    """A response as bytes, and what it means."""
+
+    #: those of the interim responses before it included
+    raw: bytes
+    #: of the request that it answers
+    method: str
+    status: int
+    reason: str
+    version: str
+    fields: Pairs
+    chunked: bool
+    body: bytes
+    trailers: Pairs
+    #: the body is neither counted nor chunked (RFC 9112 §6.3)
+    ends_with_connection: bool
+    keep_alive: bool
+    interim: tuple[SentInterim, ...]
+
+    @property
+    def switches(self) -> bool:
+        """Whether what follows it is no HTTP any more (RFC 9110 §7.8, §9.3.6)."""
+        return self.status == 101 or (self.method == "CONNECT" and 200 <= self.status <= 299)
 
 
 # Words
@@ -167,17 +211,35 @@ def bodies() -> SearchStrategy[bytes]:
         b"\r\n", b"\r", b"\n", b"0\r\n\r\n", b"GET / HTTP/1.1\r\nHost: inside\r\n\r\n", b"a=1&b=2\n", b"\r\n\r\n" * 5]))
 
 
-# Requests
+# Fields
 
 def lines_of(fields: Iterable[tuple[str, str, str, str]]) -> bytes:
-    """Field lines of (name, whitespace, value, whitespace)."""
+    """The bytes of some field lines, of which each is (name, whitespace, value, whitespace)."""
     return "".join(f"{name}:{before}{value}{after}\r\n" for name, before, value, after in fields).encode("latin-1")
 
 
 def written_fields(names: SearchStrategy[str], max_size: int) -> SearchStrategy[list[tuple[str, str, str, str]]]:
-    """(name, whitespace, value, whitespace) of some field lines."""
+    """Some field lines, each (name, whitespace, value, whitespace)."""
     return st.lists(st.tuples(names, whitespace(), field_values(), whitespace()), max_size=max_size)
 
+
+def pairs_of(lines: Iterable[tuple[str, str, str, str]]) -> Pairs:
+    """What some field lines mean: (name, value) of each."""
+    return tuple((name, value) for name, _, value, _ in lines)
+
+
+def connection_options() -> SearchStrategy[str]:
+    """The value of a Connection field (RFC 9110 §7.6.1), empty for none."""
+    return st.sampled_from(["", "", "keep-alive", "Keep-Alive, x", "close", "x, CLOSE", ", close,", "upgrade"])
+
+
+def persists(options: str, version: str) -> bool:
+    """Whether a connection stays open after a message with these options (RFC 9112 §9.3)."""
+    named = [option.strip().lower() for option in options.split(",")]
+    return "close" not in named and (version == "1.1" or "keep-alive" in named)
+
+
+# Requests
 
 @composite
 def requests(draw: DrawFn) -> SentRequest:
@@ -190,11 +252,9 @@ def requests(draw: DrawFn) -> SentRequest:
         host = draw(hosts())
         authority = host if authority is None else authority
         lines.append((draw(as_cased("Host")), " ", host, draw(whitespace())))
-    options = draw(st.sampled_from(["", "", "keep-alive", "Keep-Alive, x", "close", "x, CLOSE", ", close,", "upgrade"]))
+    options = draw(connection_options())
     if options:
         lines.append((draw(as_cased("Connection")), " ", options, ""))
-    named = [option.strip().lower() for option in options.split(",")]
-    keep_alive = "close" not in named and (version == "1.1" or "keep-alive" in named)
 
     framing = draw(st.sampled_from(["none", "none", "zero", "counted", "chunked"]))
     body, trailers, content = b"", [], b""
@@ -219,17 +279,107 @@ def requests(draw: DrawFn) -> SentRequest:
     head = f"{target.method} {target.text} HTTP/{version}\r\n".encode() + lines_of(lines) + b"\r\n"
     return SentRequest(
         draw(st.sampled_from([b"", b"", b"\r\n"])) + head + content, target.method, target.text, version, target.path,
-        target.query_string, authority or "", pairs_of(lines), is_chunked, body, pairs_of(trailers), keep_alive,
-        expects and version == "1.1" and (is_chunked or bool(body)))
-
-
-def pairs_of(lines: Iterable[tuple[str, str, str, str]]) -> Pairs:
-    return tuple((name, value) for name, _, value, _ in lines)
+        target.query_string, authority or "", pairs_of(lines), is_chunked, body, pairs_of(trailers),
+        persists(options, version), expects and version == "1.1" and (is_chunked or bool(body)))
 
 
 def pipelines(max_size: int = 4) -> SearchStrategy[list[SentRequest]]:
     """Requests to send one behind the other; `Connection: close` stops no parser, only a connection."""
     return st.lists(requests(), min_size=1, max_size=max_size)
+
+
+# Responses
+
+def statuses() -> SearchStrategy[int]:
+    """The status of a final response (RFC 9110 §15), those that change the framing more often than others; or 101."""
+    return st.sampled_from([200, 200, 200, 101, 204, 205, 206, 304, 404, 503]) | st.integers(200, 599)
+
+
+def reasons() -> SearchStrategy[str]:
+    """A reason phrase (RFC 9112 §4), which may be empty."""
+    return st.one_of(st.sampled_from(["OK", "", "Not Found", "\xe9t\xe9", "a\tb", "  spaces  ", ":", "HTTP/1.1 200"]),
+                     st.text(VISIBLE_CHARACTERS + " \t", max_size=6))
+
+
+def status_line(status: int, reason: str, version: str) -> bytes:
+    """A status line with its line end."""
+    return f"HTTP/{version} {status} {reason}\r\n".encode("latin-1")
+
+
+@composite
+def interims(draw: DrawFn) -> tuple[bytes, SentInterim]:
+    """An interim response, and what it means."""
+    status = draw(st.sampled_from([100, 102, 103, 199]))
+    reason = draw(reasons())
+    lines = draw(written_fields(field_names(), 2))
+    return (status_line(status, reason, "1.1") + lines_of(lines) + b"\r\n",
+            SentInterim(status, reason, pairs_of(lines)))
+
+
+class Framing(NamedTuple):
+    """How a body is delimited: by which fields, what goes behind the head, and what that means."""
+
+    lines: list[tuple[str, str, str, str]]
+    content: bytes = b""
+    body: bytes = b""
+    trailers: Pairs = ()
+    chunked: bool = False
+    ends_with_connection: bool = False
+
+
+@composite
+def framings(draw: DrawFn, method: str, status: int, version: str) -> Framing:
+    """What may follow the head of a response (RFC 9112 §6.3)."""
+    if status in (101, 204) or (method == "CONNECT" and 200 <= status <= 299):
+        return Framing([])
+    length = (draw(as_cased("Content-Length")), draw(whitespace()))
+    coding = (draw(as_cased("Transfer-Encoding")), draw(whitespace()), draw(as_cased("chunked")), draw(whitespace()))
+    if method == "HEAD" or status == 304:
+        # RFC 9110 §8.6, RFC 9112 §6.1: they may say how the content that they do not have would come.
+        announced = draw(st.sampled_from(["", "0", "5", "007", "123456789012", "chunked"]))
+        if announced == "chunked" and version == "1.1":
+            return Framing([coding])
+        return Framing([(*length, announced, "")] if announced.isdecimal() else [])
+    # RFC 9110 §15.3.6: there is no content behind 205, but it has to be delimited.
+    pieces = [] if status == 205 else draw(st.lists(bodies(), max_size=3))
+    body = b"".join(pieces)
+    kind = draw(st.sampled_from(["counted", "chunked", "until close"]))
+    if kind == "until close":
+        return Framing([], body, body, ends_with_connection=True)
+    if kind == "counted" or version == "1.0":
+        return Framing([(*length, draw(st.sampled_from(["%d", "0%d"])) % len(body), " ")], body, body)
+    trailers = draw(written_fields(field_names(), 2))
+    return Framing([coding], draw(chunked(pieces, lines_of(trailers))), body, pairs_of(trailers), chunked=True)
+
+
+@composite
+def responses(draw: DrawFn) -> SentResponse:
+    """A valid response: any status, any framing that it may have, interim ones before it, with whatever fields."""
+    method = draw(st.sampled_from(["GET", "GET", "POST", "HEAD", "CONNECT", "OPTIONS"]))
+    status = draw(statuses())
+    version = draw(st.sampled_from(["1.1", "1.1", "1.1", "1.0"])) if status != 101 else "1.1"
+    reason = draw(reasons())
+    # RFC 9110 §15.2: HTTP/1.0 has none.
+    before = draw(st.lists(interims(), max_size=2)) if version == "1.1" else []
+    lines = draw(written_fields(field_names(), 4))
+    options = "upgrade" if status == 101 else draw(connection_options())
+    if options:
+        lines.append((draw(as_cased("Connection")), " ", options, ""))
+    if status == 101:
+        lines.append(("Upgrade", " ", "websocket", ""))
+    framing = draw(framings(method, status, version))
+    lines = draw(st.permutations([*lines, *framing.lines]))
+    raw = b"".join([raw for raw, _ in before]) + status_line(status, reason, version) + lines_of(lines) + b"\r\n"
+    sent = SentResponse(
+        raw + framing.content, method, status, reason, version, pairs_of(lines), framing.chunked, framing.body,
+        framing.trailers, framing.ends_with_connection, persists(options, version), tuple([seen for _, seen in before]))
+    return sent._replace(keep_alive=sent.keep_alive and not sent.ends_with_connection and not sent.switches)
+
+
+def response_pipelines(max_size: int = 4) -> SearchStrategy[list[SentResponse]]:
+    """Responses to send one behind the other: only the last may end with the connection, or switch protocols."""
+    delimited = responses().filter(lambda sent: not sent.ends_with_connection and not sent.switches)
+    return st.builds(lambda before, last: [*before, last], st.lists(delimited, max_size=max_size - 1), responses())
 
 
 # What breaks them, and what cuts them
@@ -242,12 +392,26 @@ POISONS = [
     b"Content-Length : 5\r\n",
     b"Transfer-Encoding: chunked\r\n", b"Transfer-Encoding: identity\r\n", b"Transfer-Encoding:\x0bchunked\r\n",
     b"Host: b\r\n", b"Host: a@b\r\n", b" folded: x\r\n", b"Expect: 200-ok\r\n", b"Connection: close\r\n",
-    b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"0\r\n\r\n", b"5\r\nabcde\r\n", b"HTTP/1.1", b"HTTP/2.0", b"a" * 50]
+    b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"0\r\n\r\n", b"5\r\nabcde\r\n", b"HTTP/1.1", b"HTTP/2.0", b"a" * 50,
+    b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 204 \r\n\r\n"]
 
 
 @composite
 def mutations(draw: DrawFn, raw: bytes) -> bytes:
-    """`raw` after one to three accidents: bytes lost, changed, doubled or moved, line ends shortened, poison added."""
+    """`raw` after one to three accidents, each at any place: the ways in which peers and attackers break a message.
+
+    Up to twelve bytes are lost, doubled or swapped with the rest; one byte is changed; the end is cut off; the
+    next line end is made another one (bare LF, bare CR, CR CR LF, none); or one of `POISONS` is put in:
+    a control byte, a second framing field, half of a chunk, a whole message.
+
+    Nothing is said of what comes of it: it may even be valid still, or mean something else. So test with
+    it what must hold for any bytes: that a program says the same however they are cut (`cuts`), that it ends,
+    that it raises nothing but what it promises, that two programs which both accept them read the same::
+
+        @given(requests().flatmap(lambda sent: mutations(sent.raw)))
+        def test_whatever_is_broken_the_server_answers_or_closes(raw):
+            ...
+    """
     for _ in range(draw(st.integers(1, 3))):
         at = draw(st.integers(0, len(raw)))
         to = draw(st.integers(at, min(len(raw), at + 12)))
@@ -273,26 +437,36 @@ def mutations(draw: DrawFn, raw: bytes) -> bytes:
 
 @composite
 def streams(draw: DrawFn) -> bytes:
-    """Bytes that a peer might send: good, broken, or noise."""
-    kind = draw(st.sampled_from(["good", "broken", "broken", "broken", "noise"]))
-    if kind == "noise":
-        return draw(st.one_of(st.binary(max_size=80), st.lists(st.sampled_from(POISONS), max_size=12).map(b"".join)))
-    raw = b"".join(sent.raw for sent in draw(pipelines(2)))
-    return raw if kind == "good" else draw(mutations(raw))
+    """Bytes that a client might send: good, broken, or noise."""
+    return draw(good_or_not(b"".join(sent.raw for sent in draw(pipelines(2)))))
+
+
+@composite
+def response_streams(draw: DrawFn) -> tuple[str, bytes]:
+    """Bytes that a server might send to answer a request, good, broken, or noise; before them the method of that."""
+    sent = draw(responses())
+    return sent.method, draw(good_or_not(sent.raw))
+
+
+def good_or_not(raw: bytes) -> SearchStrategy[bytes]:
+    """`raw` as it is, more often broken, or something else altogether."""
+    noise = st.one_of(st.binary(max_size=80), st.lists(st.sampled_from(POISONS), max_size=12).map(b"".join))
+    return st.sampled_from([st.just(raw), *[mutations(raw)] * 3, noise]).flatmap(lambda chosen: chosen)
 
 
 @composite
 def cuts(draw: DrawFn, raw: bytes) -> list[bytes]:
-    """`raw` in pieces, none of them empty."""
+    """`raw` in up to nine pieces, none of them empty, cut anywhere."""
     places = sorted(draw(st.sets(st.integers(1, max(1, len(raw) - 1)), max_size=8)))
     return [piece for piece in cut_at(raw, places) if piece]
 
 
 def limits() -> SearchStrategy[Limits]:
-    """Limits: the defaults, or so small that nearly every request meets them."""
+    """Limits: the defaults, or so small that nearly every message meets them."""
     return st.one_of(st.just(Limits()), st.builds(
         Limits, request_line=st.integers(1, 60), head=st.integers(4, 120), fields=st.integers(0, 5),
-        body=st.integers(0, 60), chunk_line=st.integers(1, 12), chunk_overhead=st.integers(0, 12)))
+        body=st.integers(0, 60), chunk_line=st.integers(1, 12), chunk_overhead=st.integers(0, 12),
+        interim=st.integers(0, 2)))
 
 
 def cut_at(raw: bytes, places: Sequence[int]) -> list[bytes]:
@@ -301,4 +475,5 @@ def cut_at(raw: bytes, places: Sequence[int]) -> list[bytes]:
 
 
 def byte_by_byte(raw: bytes) -> list[bytes]:
+    """`raw` cut at every byte."""
     return [raw[i:i + 1] for i in range(len(raw))]

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from ..messages import Headers
 from . import rules
@@ -79,9 +79,12 @@ END = EndOfMessage(Headers())
 class MessageParser(Generic[Head, Sections]):
     """The messages of one direction of one connection. `RequestParser` and `ResponseParser` say how one begins."""
 
+    #: The step that begins a message; asked of the class, because an instance would bind it.
+    _first: ClassVar[Step]
+
     __slots__ = ("_at_eof", "_base", "_body", "_buffer", "_error", "_heads", "_searched", "_start", "_step")
 
-    def __init__(self, heads: Sections, first: Step) -> None:
+    def __init__(self, heads: Sections) -> None:
         self._heads = heads
         self._buffer: bytes | bytearray = b""
         self._start = 0         # of what is unread in the buffer
@@ -90,7 +93,7 @@ class MessageParser(Generic[Head, Sections]):
         self._body: CountedBody | ChunkedBody | EndlessBody | None = None
         self._error: ProtocolError | None = None
         self._at_eof = False
-        self._step = first
+        self._step: Step = type(self)._first
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._step.__name__.strip('_')}, {self.pending} bytes pending>"
@@ -171,7 +174,7 @@ class MessageParser(Generic[Head, Sections]):
         Raises:
             RuntimeError: a message has begun and is not over, or an error has ended the stream.
         """
-        if self._body is not None or self._error is not None:
+        if self._step not in (type(self)._first, SAY_SWITCHED):
             raise RuntimeError("detach() is for the end of a message")
         rest = bytes(self._buffer[self._start:])
         self._drop()
@@ -192,14 +195,12 @@ class MessageParser(Generic[Head, Sections]):
         data, end = body.decode(self._buffer, self._start)  # type: ignore[arg-type]
         self._consume(end)
         if body.done:
-            self._body = None
             self._step = _READ_TRAILERS if isinstance(body, ChunkedBody) else _END_MESSAGE
         if data:
             return BodyData(data)
         if body.done:
             return self._step(self)  # type: ignore[no-any-return]
         if self._at_eof and isinstance(body, EndlessBody):
-            self._body = None
             return self._end_message()
         return self._wait()
 
