@@ -17,10 +17,14 @@ The house, in the order in which it is best read:
     messages        the vocabulary: Headers, Request, Response, HTTPError
     http1/          bytes <-> messages; no socket, clock, file or log
         rules           every rule a peer can break; Limits; ProtocolError
+        target          what a request line asks for
+        fields          field lines, and the memory of them
         head            one head
         body            where a body ends, and its two codings
-        parser          RequestParser: bytes in, events out
-        encoder         ResponseEncoder: response in, bytes out
+        stream          what both parsers share: a buffer, one step for each state
+        parser          RequestParser, ResponseParser: bytes in, events out
+        encoder         RequestEncoder, ResponseEncoder: messages in, bytes out
+        strategies      messages to test with; imported by nothing here
     net/            readiness, time, sockets, ciphertext; no HTTP
         timers          deadlines on a heap
         wakeup          other threads and signals

@@ -108,7 +108,9 @@ class Headers(Mapping[str, str]):
 
     def pairs(self) -> list[tuple[str, str]]:
         """(name, value) of every field, repeated ones too, in order and with their case."""
-        return [pair for _, pair in self.fields]
+        if self._fields is None:
+            return list((self._index or {}).values())
+        return [pair for _, pair in self._fields]
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and any(field[0] == name.lower() for field in self.fields)

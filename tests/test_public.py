@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import doctest
 import subprocess
 import sys
+import textwrap
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
 import evloop_http
+from evloop_http import http1
 
 
 @pytest.mark.parametrize("name", evloop_http.__all__)
@@ -51,7 +55,6 @@ def test_the_first_program_of_the_docstring_is_right() -> None:
 
 
 def test_the_map_in_the_docstring_names_every_room() -> None:
-    from pathlib import Path
     assert evloop_http.__doc__ is not None
     here = Path(evloop_http.__file__).parent
     words = set(evloop_http.__doc__.replace("/", " ").split())
@@ -64,3 +67,46 @@ def test_the_parser_alone_loads_no_sockets_and_no_tls() -> None:
                "print(sorted({'socket', 'ssl', 'selectors', '_socket', '_ssl'} & set(sys.modules)))")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_the_map_in_the_docstring_and_in_the_readme_name_every_module_of_the_parser() -> None:
+    here = Path(http1.__file__).parent
+    modules = sorted(path.stem for path in here.glob("*.py") if path.stem != "__init__")
+    for text, suffix in ((evloop_http.__doc__ or "", ""), (README, ".py")):
+        room = text.partition("    http1/")[2].partition("    net/")[0]
+        named = [line.split()[0] for line in room.splitlines()[1:] if line.strip()]
+        assert sorted(named) == [name + suffix for name in modules]
+    order = (http1.__doc__ or "").partition("In reading order:")[2].partition("The rules")[0]
+    assert sorted(order.split("`")[1::2]) == modules
+
+
+def test_the_examples_of_the_parsers_docstring_are_right() -> None:
+    done = doctest.testmod(http1)
+    assert done.failed == 0
+    assert done.attempted > 10
+
+
+# The README
+
+README = (Path(__file__).parent.parent / "README.rst").read_text("utf-8")
+
+
+def blocks_behind(title: str, opening: str) -> list[str]:
+    """The indented blocks of a section of the README that begin behind a line `opening`."""
+    section = README.partition(f"\n{title}\n{'-' * len(title)}\n")[2]
+    found = []
+    for rest in section.partition("\n---")[0].split(f"{opening}\n\n")[1:]:
+        lines = rest.splitlines()
+        stop = next((i for i, line in enumerate(lines) if line and not line.startswith("    ")), len(lines))
+        found.append(textwrap.dedent("\n".join(lines[:stop])).strip() + "\n")
+    return found
+
+
+@pytest.mark.parametrize(("number", "introduction"), [
+    (0, "and at which byte::"), (1, "It prints::")], ids=["requests", "responses"])
+def test_the_programs_for_the_parser_alone_print_what_the_readme_says(number: int, introduction: str) -> None:
+    program = blocks_behind("The parser alone", ".. code-block:: python")[number]
+    expected, = blocks_behind("The parser alone", introduction)
+    done = subprocess.run([sys.executable, "-W", "error", "-X", "utf8", "-c", program], capture_output=True, text=True,
+                          timeout=30, encoding="utf-8")
+    assert (done.stdout, done.stderr) == (expected, "")

@@ -28,8 +28,8 @@ nothing behind it; the final one follows. After 101, or a `CONNECT` that succeed
 
 **Writing.** `RequestEncoder` and `ResponseEncoder` make bytes: `encode` of a message whose body is
 bytes, `start` of one whose body comes in pieces. Each piece goes through the `encode` of the
-`BodyEncoder` that `start` gives; `finish(trailers)` ends the body. A body that is not as long as was
-announced is an error, never sent. `CONTINUE` is the answer to `Expect: 100-continue`.
+`BodyEncoder` that `start` gives; `finish(trailers)` ends the body. A body of another length than was
+announced is refused with a `RuntimeError` or `ValueError`. `CONTINUE` is the answer to `Expect: 100-continue`.
 
     >>> from evloop_http.http1 import RequestEncoder, ResponseParser
     >>> head, body = RequestEncoder().start("POST", "/", {"Host": "a"})

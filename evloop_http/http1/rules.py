@@ -75,7 +75,7 @@ class ProtocolError(Exception):
     """The peer broke a rule; its stream cannot be read any further.
 
     Attributes:
-        status: what to answer (400, 413, 414, 417, 431, 501 or 505).
+        status: what to answer (400, 413, 414, 417, 431, 501 or 505; 502 if a response was read).
         rule: the rule, with its RFC section.
         message: the rule's sentence alone, fit for an answer.
         offset: bytes of the stream before the place where it was broken.
@@ -101,9 +101,9 @@ class ProtocolError(Exception):
 class Limits:
     """How much of each thing is taken, in bytes unless said otherwise; beyond it the message is refused."""
 
-    #: of a response the status line. 414 beyond it
+    #: the request line, of a response the status line. 414 beyond it
     request_line: int = 8 * 1024
-    #: request line and header fields; also the trailer section. 431 beyond it
+    #: start line and header fields; also the trailer section. 431 beyond it
     head: int = 32 * 1024
     #: fields, not bytes. 431 beyond it
     fields: int = 100
