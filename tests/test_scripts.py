@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-BASH_SCRIPTS = [".ci/run", *(f"scripts/{name}" for name in ("venv", "serve", "test", "check", "make-cert"))]
+BASH_SCRIPTS = [".ci/run", *(f"scripts/{name}" for name in ("venv", "serve", "test", "check", "make-cert", "fuzz"))]
 
 
 def run(*command: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -168,6 +168,18 @@ def test_venv_filled_for_the_tests_serves_the_demo_and_stays_so(tree: Tree) -> N
     assert tree.installed == [".[test]"]
 
 
+def test_venv_filled_for_the_tests_and_the_fuzzer_is_filled_for_each(tree: Tree) -> None:
+    tree.fill("test")
+    tree.fill("test,fuzz")
+    assert tree.installed == [".[test,fuzz]"]
+    for extra in ("test", "demo", "test,fuzz", "fuzz"):
+        tree.fill(extra)
+        assert tree.installed == []
+    (tree.root / "setup.cfg").write_text("# other\n")
+    tree.fill("demo")
+    assert tree.installed == [".[test,fuzz]"]
+
+
 def test_a_fill_that_was_cut_off_is_thrown_away_and_made_again(tree: Tree) -> None:
     assert tree.fill("test", network="down").returncode != 0
     half = tree.root / ".venv/lib/half"
@@ -184,3 +196,13 @@ def test_an_older_python_is_told_so_in_one_line(tree: Tree) -> None:
     assert result.stderr.startswith("This needs Python 3.11 or newer")
     assert len(result.stderr.splitlines()) == 1
     assert not (tree.root / ".venv").exists()
+
+
+# -- fuzz
+
+
+@pytest.mark.parametrize("options", [["--minutes"], ["--minutes", "0"], ["--minutes", "x"], ["-h"], ["--deep", "5"]])
+def test_fuzz_tells_how_it_is_used(options: list[str]) -> None:
+    result = run(ROOT / "scripts/fuzz", *options)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == "Usage: scripts/fuzz [--minutes N] [--deep]\n"
