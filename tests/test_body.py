@@ -177,3 +177,12 @@ def test_whatever_stands_for_the_crlf_of_a_chunk_is_refused(
         assert refused(coded) == (400, len(before) + 4)
         with pytest.raises(ProtocolError):
             decode(ChunkedBody(Limits()), data.draw(cuts(coded)))
+
+
+@pytest.mark.parametrize(("line", "rule"), [
+    (b"5;a=", rules.CHUNK_EXTENSION), (b"5;", rules.CHUNK_EXTENSION), (b"5 ;\x01", rules.CHUNK_EXTENSION),
+    (b"5;a b", rules.CHUNK_EXTENSION), (b"5 x", rules.CHUNK_SIZE), (b"5x;a", rules.CHUNK_SIZE)])
+def test_a_broken_extension_is_told_from_a_broken_size(line: bytes, rule: rules.Rule) -> None:
+    with pytest.raises(ProtocolError) as caught:
+        ChunkedBody(Limits()).decode(line + b"\r\n", 0)
+    assert caught.value.rule == str(rule)

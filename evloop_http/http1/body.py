@@ -213,7 +213,7 @@ def _chunk_size(line: bytes, offset: int) -> int:
     while position < len(line):
         extension = _EXTENSION.match(line, position)
         if extension is None:
-            unknown = rules.CHUNK_EXTENSION if line[position:].lstrip(b" \t")[:1] == b";" else rules.CHUNK_SIZE
-            raise ProtocolError(unknown, offset + position)
+            begun = position > size.end() or line[position:].lstrip(b" \t").startswith(b";")
+            raise ProtocolError(rules.CHUNK_EXTENSION if begun else rules.CHUNK_SIZE, offset + position)
         position = extension.end()
     return int(size[0], 16)
