@@ -76,7 +76,7 @@ def make_parser() -> argparse.ArgumentParser:
     for command in (demo, files, run):
         add_options(command)
     for command in (demo, run):
-        add_worker_threads(command)
+        add_app_options(command)
     return parser
 
 
@@ -106,8 +106,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
                         help="how long a connection may be idle (default: %(default)s)")
 
 
-def add_worker_threads(parser: argparse.ArgumentParser) -> None:
-    """The option of the commands whose application may have worker threads."""
+def add_app_options(parser: argparse.ArgumentParser) -> None:
+    """The options of the commands whose application may be an `App`."""
+    parser.add_argument("--debug", action="store_true",
+                        help="show clients on this machine the traceback of an unexpected error")
     parser.add_argument("--worker-threads", "--workers-threads", type=positive, metavar="N",
                         help="threads for handlers registered with threaded=True (default: the application's own "
                              "number, or 8)")
@@ -214,6 +216,8 @@ def serve(options: argparse.Namespace) -> int:
         secure = None if context is None else opened.enter_context(bind(options, options.tls_port))
         application = options.make(options, secure.getsockname()[1] if secure is not None else None)
         set_worker_threads(application, getattr(options, "worker_threads", None))
+        if getattr(options, "debug", False):
+            as_app("--debug", application).debug = True
         server = opened.enter_context(contextlib.closing(make_server(options, application)))
         if plain is not None:
             server.listen(sock=plain)
@@ -229,11 +233,16 @@ def serve(options: argparse.Namespace) -> int:
 
 def set_worker_threads(application: Application, number: int | None) -> None:
     """Give an application as many worker threads as the user says, if he does."""
-    if number is None:
-        return
+    if number is not None:
+        app = as_app("--worker-threads", application)
+        app.workers = Workers(number, app.workers.queue)
+
+
+def as_app(option: str, application: Application) -> App:
+    """The application, which must be an `App` for this option."""
     if not isinstance(application, App):
-        raise Mistake("--worker-threads is for an App, and this application is none")
-    application.workers = Workers(number, application.workers.queue)
+        raise Mistake(f"{option} is for an App, and this application is none")
+    return application
 
 
 def make_server(options: argparse.Namespace, application: Application) -> Server:

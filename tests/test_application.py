@@ -568,7 +568,170 @@ def test_a_function_is_mounted_with_sugar_and_errors(app: App) -> None:
     assert answer(app, make_request("GET", "/f/fails")).status == 418
 
 
+class Counted(Exception):
+    """An error that is counted in the log."""
+
+
+def failing(request: Request, **params: Any) -> None:
+    raise Counted
+
+
+def test_a_mounted_app_answers_its_own_errors_and_logs_what_it_did_not_expect_once(
+        app: App, caplog: pytest.LogCaptureFixture) -> None:
+    inner = App()
+    inner.get("/caught")(lambda request: NOTHING["missing"])
+    inner.get("/uncaught")(failing)
+    inner.get("/thread", threaded=True)(failing)
+    inner.error(KeyError)(lambda request, error: "inner caught")
+    inner.error(500)(lambda request, error: "inner 500")
+    inner.error(405)(lambda request, error: "inner 405")
+    for kind in (KeyError, Counted, 405, 500):
+        app.error(kind)(lambda request, error: "outer")
+    app.mount("/in", inner)
+    seen = [content(answer(app, make_request(method, target))) for method, target in [
+        ("GET", "/in/caught"), ("GET", "/in/uncaught"), ("GET", "/in/thread"), ("POST", "/in/caught")]]
+    assert seen == [b"inner caught", b"inner 500", b"inner 500", b"inner 405"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "GET /in/uncaught HTTP/1.1: the handler failed", "GET /in/thread HTTP/1.1: the handler failed"]
+    app.close()
+
+
+def test_an_app_for_a_host_answers_all_of_its_requests_and_its_errors(app: App) -> None:
+    api = App()
+    api.get("/{x:int}")(lambda request, sub, x: {"sub": sub, "x": x})
+    api.get("/")(lambda request, sub: sub)
+    api.error(404)(lambda request, error: "api 404")
+    app.get("/")(returning("own"))
+    app.host("{sub}.test", api)
+    assert content(answer(app, make_request("GET", "http://A.test:80/"))) == b"a"
+    assert content(answer(app, make_request("GET", "http://a.test/7"))) == b'{"sub":"a","x":7}'
+    assert content(answer(app, make_request("GET", "http://a.test/nowhere"))) == b"api 404"
+    assert answer(app, make_request("OPTIONS", "http://a.test/7")).status == 204
+    assert content(answer(app, make_request("GET", "http://other/"))) == b"own"
+    with pytest.raises(ValueError, match="host"):
+        app.host("a.test:80", api)
+
+
+def test_a_redirect_for_a_slash_can_be_turned_off(app: App) -> None:
+    app.get("/users")(returning("x"))
+    response = answer(app, make_request("GET", "/users/?a=1"))
+    assert (response.status, response.headers["Location"]) == (308, "../users?a=1")
+    strict = App(redirect_slashes=False)
+    strict.get("/users")(returning("x"))
+    assert answer(strict, make_request("GET", "/users/")).status == 404
+
+
+def test_names_lead_back_to_paths_through_mounts(app: App) -> None:
+    blog, comments = App(), App()
+
+    @blog.get("/posts/{title}")
+    def post(request: Request, title: str) -> str:
+        return title
+
+    comments.get("/{n:int}", name="one")(returning("x"))
+    app.post("/x/{a}", name="x")(returning("x"))
+    blog.mount("/comments", comments, name="comments")
+    app.mount("/blog", blog, name="blog")
+    app.mount("/old blog", blog, name="old")
+    assert app.url_for("old:post", title="x") == "/old%20blog/posts/x"
+    assert app.url_for("x", a="ü", name="query too") == "/x/%C3%BC?name=query+too"
+    assert app.url_for("blog:post", title="a b", page=2) == "/blog/posts/a%20b?page=2"
+    assert app.url_for("blog:comments:one", n=7) == "/blog/comments/7"
+    assert app.url_for("blog", path="posts/x") == "/blog/posts/x"
+    assert content(answer(app, make_request("GET", app.url_for("blog:post", title="ü&?#%2F.")))) == "ü&?#%2F.".encode()
+    with pytest.raises(LookupError, match="'missing'"):
+        app.url_for("blog:missing")
+    with pytest.raises(ValueError, match="needs title"):
+        app.url_for("blog:post")
+
+
+@pytest.mark.parametrize("method", ["get", "post", "put", "patch", "delete"])
+def test_every_decorator_takes_a_name(app: App, method: str) -> None:
+    getattr(app, method)("/x", name="named")(returning("x"))
+    assert app.url_for("named") == "/x"
+
+
+def test_a_converter_has_a_way_back_and_may_take_slashes(app: App) -> None:
+    app.converter("hex", "[0-9a-f]+", lambda text: int(text, 16), lambda number: f"{number:x}")
+    app.converter("parts", "[a-z/]+", lambda text: text.split("/"), "/".join, slashes=True)
+    app.get("/{n:hex}/{p:parts}", name="x")(lambda request, n, p: [n, p])
+    url = app.url_for("x", n=255, p=["a", "b"])
+    assert url == "/ff/a/b"
+    assert content(answer(app, make_request("GET", url))) == b'[255,["a","b"]]'
+
+
+def test_a_converter_that_fails_is_answered_and_logged_like_a_handler(
+        app: App, caplog: pytest.LogCaptureFixture) -> None:
+    trace: list[str] = []
+    app.middleware(tracing(trace, "m"))
+    app.converter("bad", "[a-z]+", lambda text: NOTHING[text])
+    app.post("/{x:bad}")(returning("x"))
+    assert app.preview(make_request("POST", "/abc")) is None
+    assert answer(app, make_request("POST", "/abc")).status == 500
+    assert trace == ["m in", "m out 500"]
+    assert [record.getMessage() for record in caplog.records] == ["POST /abc HTTP/1.1: the handler failed"]
+
+
+def test_an_unexpected_error_is_logged_with_the_requests_id_if_it_has_one(
+        app: App, caplog: pytest.LogCaptureFixture) -> None:
+    @app.middleware
+    def give_id(request: Any, call_next: Endpoint) -> Any:
+        request.id = "r-1\n"
+        return call_next(request)
+
+    app.get("/")(failing)
+    response = answer(app, make_request("GET", "/", {"Accept": "application/json"}))
+    assert json.loads(content(response)) == {
+        "type": "about:blank", "title": "Internal Server Error", "status": 500,
+        "detail": "The server failed to answer this request.", "request_id": "r-1\\n"}
+    assert [record.getMessage() for record in caplog.records] == [
+        "GET / HTTP/1.1: the handler failed (request r-1\\n)"]
+
+
+@pytest.mark.parametrize(("accept", "media_type"), [
+    ("application/json", "application/problem+json"), ("text/html", "text/html; charset=utf-8"),
+    ("*/*", "text/plain; charset=utf-8")])
+def test_errors_without_a_handler_come_in_the_form_that_the_client_prefers(
+        app: App, accept: str, media_type: str) -> None:
+    app.get("/fails")(failing)
+    app.get("/refuses")(lambda request: ended(HTTPError(429, headers={"Retry-After": "7"})))
+    for method, target, status in [("GET", "/nowhere", 404), ("POST", "/fails", 405), ("GET", "/fails", 500),
+                                   ("GET", "/refuses", 429), ("BREW", "/fails", 501)]:
+        response = answer(app, make_request(method, target, {"Accept": accept}))
+        assert (response.status, response.headers["Content-Type"]) == (status, media_type)
+    assert answer(app, make_request("GET", "/refuses", {"Accept": accept})).headers["Retry-After"] == "7"
+    assert answer(app, make_request("POST", "/fails", {"Accept": accept})).headers["Allow"] == "GET, HEAD, OPTIONS"
+
+
 # -- before the body comes
+
+
+def test_preview_looks_into_what_is_mounted_and_leaves_the_request_as_it_was(app: App) -> None:
+    trace: list[str] = []
+    middle, inner, api = App(), App(), App()
+    inner.post("/here/{x}")(returning("x"))
+    inner.error(404)(lambda request, error: "the inner page")
+    inner.middleware(tracing(trace, "inner"))
+    api.post("/")(returning("x"))
+    middle.mount("/b", inner)
+    app.mount("/a", middle)
+    app.mount("/function", returning("x"))
+    app.host("{sub}.test", api)
+    for target in ("/a/b/here/1", "/function/x", "http://a.test/"):
+        request = make_request("POST", target)
+        path = request.path
+        assert app.preview(request) is None
+        assert (request.path, dict(request.params)) == (path, {})
+    assert trace == []
+    refused = app.preview(make_request("POST", "/a/b/nowhere"))
+    assert refused is not None
+    assert (refused.status, content(refused)) == (404, b"the inner page")
+    assert trace == ["inner in", "inner out 404"]
+    for method, target, status in [("PUT", "/a/b/here/1", 405), ("POST", "/a/x", 404), ("POST", "http://a.test/x", 404),
+                                   ("POST", "/a/b/here/1/", 308)]:
+        other = app.preview(make_request(method, target))
+        assert other is not None
+        assert other.status == status
 
 
 def test_preview_refuses_what_no_route_takes_and_nothing_else(app: App) -> None:

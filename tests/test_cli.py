@@ -263,6 +263,12 @@ def test_worker_threads_are_for_an_app(shop: Path, capsys: pytest.CaptureFixture
     assert said == "--worker-threads is for an App, and this application is none"
 
 
+def test_debug_is_for_an_app(shop: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(shop)
+    said = mistake(capsys, "run", "shop:function", "--port", "0", "--debug")
+    assert said == "--debug is for an App, and this application is none"
+
+
 # -- a port in use
 
 

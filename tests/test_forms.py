@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
+import tempfile
+import tracemalloc
+import unicodedata
 from email.generator import BytesGenerator
 from email.mime.application import MIMEApplication
 from email.mime.multipart import MIMEMultipart
 from email.mime.nonmultipart import MIMENonMultipart
 from email.policy import HTTP
 from io import BytesIO
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -101,6 +105,11 @@ def test_more_urlencoded_fields_than_we_take_are_413() -> None:
     assert status_of(b"&".join([b"a=1"] * (forms.MAX_PARTS + 1)), URLENCODED) == 413
 
 
+def test_more_than_we_take_in_urlencoded_fields_is_413() -> None:
+    assert len(form(b"a=" + b"x" * (forms.MAX_FIELD_BYTES - 2), URLENCODED).form["a"]) == forms.MAX_FIELD_BYTES - 2
+    assert status_of(b"a=" + b"x" * (forms.MAX_FIELD_BYTES - 1), URLENCODED) == 413
+
+
 # -- of another type
 
 
@@ -117,7 +126,8 @@ def check_by_hand(request: Request) -> None:
     upload = request.files["file"]
     assert (upload.filename, upload.content_type) == ("a ü.bin", "application/x-thing")
     assert upload.read() == b"\x00\r\n--\xff"
-    assert upload.read() == upload.file.getvalue()  # type: ignore[attr-defined]  # in memory: no file on disk
+    assert isinstance(upload.file, BytesIO)  # no file on disk
+    assert upload.read() == upload.file.getvalue()
 
 
 def test_a_multipart_form_of_a_browser_is_read() -> None:
@@ -262,6 +272,162 @@ def test_any_multipart_body_is_a_form_or_the_peers_fault(body: bytes) -> None:
     except HTTPError as error:
         found = error.status
     assert 0 < found <= 20 or found in (400, 413, 415)
+
+
+# -- files
+
+BOUNDARY = "multipart/form-data; boundary=b"
+
+
+def upload_of(data: bytes, filename: str = "f", *others: bytes) -> Request:
+    return form(multipart(field(f'a"; filename="{filename}', data), *others), BOUNDARY)
+
+
+def open_descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_a_file_beyond_the_limit_goes_to_the_disk_and_the_body_is_let_go() -> None:
+    at, beyond = os.urandom(forms.SPOOL_BYTES), os.urandom(forms.SPOOL_BYTES + 1)
+    kept, spooled = upload_of(at), upload_of(beyond, "f", field("x", b"y"))
+    assert isinstance(kept.files["a"].file, BytesIO)
+    assert isinstance(spooled.files["a"].file, forms.Spool)
+    assert (kept.files["a"].read() == at, spooled.files["a"].read() == beyond, spooled.form["x"]) == (True, True, "y")
+    assert (kept.files["a"].size, spooled.files["a"].size) == (len(at), len(beyond))
+    assert len(kept.body) > len(at)
+    assert (spooled.body, spooled.text) == (b"", "")
+
+
+def test_letting_the_body_go_gives_its_memory_back() -> None:
+    def make() -> Request:
+        return upload_of(bytes(4 * forms.SPOOL_BYTES))
+
+    assert make().files["a"].size == 4 * forms.SPOOL_BYTES  # whatever is imported and remembered
+    tracemalloc.start()
+    try:
+        request = make()
+        before = tracemalloc.get_traced_memory()[0]
+        assert request.files["a"].size == 4 * forms.SPOOL_BYTES
+        assert tracemalloc.get_traced_memory()[0] < before - 3 * forms.SPOOL_BYTES
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="there is no /proc")
+def test_a_file_on_the_disk_is_closed_when_nobody_holds_it_any_more() -> None:
+    big = bytes(forms.SPOOL_BYTES + 1)
+    before = open_descriptors()
+    request = upload_of(big)
+    upload = request.files["a"]
+    assert open_descriptors() == before + 1
+    del request
+    assert len(upload.read()) == len(big)  # whoever still sends it is not cut off
+    del upload
+    assert open_descriptors() == before
+    request = upload_of(big)
+    request.files["a"].close()
+    assert open_descriptors() == before
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="there is no /proc")
+@pytest.mark.parametrize("last", [b"Content-Disposition: nonsense\r\n\r\nx", field("a", b"x", *[b"X: y"] * 20),
+                                  field("a", b"x" * (forms.MAX_FIELD_BYTES + 1)),
+                                  field("a", b"x", b"Content-Type: text/plain; charset=klingon")])
+def test_a_form_that_is_refused_in_the_end_leaves_no_file_open(last: bytes) -> None:
+    before = open_descriptors()
+    request = upload_of(bytes(forms.SPOOL_BYTES + 1), "f", last)
+    with pytest.raises(HTTPError) as caught:
+        _ = request.form
+    assert open_descriptors() == before, caught.value
+
+
+def test_a_full_disk_is_no_fault_of_the_peer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    request = upload_of(bytes(forms.SPOOL_BYTES + 1))
+    with pytest.raises(OSError, match="nowhere"):
+        _ = request.form
+    assert request.body
+
+
+@pytest.mark.parametrize("size", [0, 10, forms.SPOOL_BYTES + 1])
+def test_an_upload_is_saved_and_copied_whole_as_often_as_one_likes(size: int, tmp_path: Path) -> None:
+    upload = upload_of(bytes(range(256)) * (size // 256 + 1)).files["a"]
+    upload.file.read(5)
+    for path in (tmp_path / "a", str(tmp_path / "b")):
+        upload.save(path)
+        assert Path(path).read_bytes() == upload.read()
+    copy = BytesIO()
+    upload.copy_to(copy)
+    assert copy.getvalue() == upload.read()
+
+
+def test_an_upload_overwrites_nothing_unless_it_is_told_to(tmp_path: Path) -> None:
+    upload = upload_of(b"new").files["a"]
+    (tmp_path / "a").write_text("old")
+    (tmp_path / "link").symlink_to(tmp_path / "outside")
+    for name in ("a", "link"):
+        with pytest.raises(FileExistsError):
+            upload.save(tmp_path / name)
+    assert (tmp_path / "a").read_text() == "old"
+    assert not (tmp_path / "outside").exists()
+    upload.save(tmp_path / "a", overwrite=True)
+    assert (tmp_path / "a").read_text() == "new"
+
+
+def test_what_could_not_be_saved_whole_is_not_left_behind(tmp_path: Path) -> None:
+    upload = upload_of(b"x").files["a"]
+    upload.close()
+    with pytest.raises(ValueError, match="closed"):
+        upload.save(tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []
+
+
+# -- names of files
+
+
+@pytest.mark.parametrize(("name", "safe"), [
+    ("photo.jpg", "photo.jpg"), ("Bericht 2024 (Entwurf).odt", "Bericht 2024 (Entwurf).odt"), ("日本.txt", "日本.txt"),
+    ("../../etc/passwd", "passwd"), ("..\\..\\boot.ini", "boot.ini"), ("C:\\x\\y.txt", "y.txt"), ("/etc/", "file"),
+    ("C:evil.exe", "C_evil.exe"), ("a:b", "a_b"), ("\\\\?\\C:\\x", "x"), ("a\0b\r\nc\x7f\x85", "a_b__c__"),
+    (".bashrc", "bashrc"), ("...", "file"), ("..", "file"), (". . a", "a"), ("a. .", "a"), ("", "file"), (" ", "file"),
+    ("CON", "_CON"), ("nul.txt", "_nul.txt"), ("NUL .tar.gz", "_NUL .tar.gz"), ("com1", "_com1"), ("LPT¹.x", "_LPT¹.x"),
+    ("COM10", "COM10"), ("console.log", "console.log"), ("aux.", "_aux"), ("conin$", "_conin$"),
+    ("a.\xa0\u3000", "a"), ("\u2025x\u2026", "x"), ("a b.c", "a b.c"), ("x" * 254 + " " + "y" * 9, "x" * 254),
+    ("a\u1680", "a"), (" CON.x", "_CON.x"), (".nul", "_nul"),
+    ("\uff23ON", "_\uff23ON"),
+    ("..\uff0fpasswd", "_passwd"), ("a\uff1ab", "a_b"), ("\u2026x", "x"), ("\uff0e\uff0ex", "x"), ("\u2100", "_"),
+    ("photo\u202egpj.exe", "photo_gpj.exe"), ("a\u200bb\ufeff\u2028c", "a_b__c"), ("\ud800x", "_x"),
+    ("u\u0308", "\xfc"), ('<a>|"b"?*', "_a___b___"), ("-rf", "-rf"),
+])
+def test_a_file_name_is_made_plain(name: str, safe: str) -> None:
+    assert forms.safe_filename(name) == safe
+
+
+def test_a_file_name_is_cut_where_file_systems_would_refuse_it_and_keeps_its_suffix() -> None:
+    assert forms.safe_filename("x" * 300 + ".jpeg") == "x" * 250 + ".jpeg"
+    assert forms.safe_filename("ü" * 200 + ".txt") == "ü" * 125 + ".txt"
+    assert forms.safe_filename("x." + "y" * 300) == "x." + "y" * 253
+    assert len(forms.safe_filename("z" * 10_000)) == 255
+    assert forms.safe_filename("", default="upload") == "upload"
+
+
+@given(st.text() | st.text(st.sampled_from("./\\: CONcom1\0\uff0f\uff0e\u2025\u2105¹ü\u0308")))
+def test_any_file_name_becomes_one_that_every_system_takes(name: str) -> None:
+    safe = forms.safe_filename(name)
+    assert safe
+    assert len(safe.encode()) <= 255
+    assert forms.safe_filename(safe) == safe
+    for read in (safe, unicodedata.normalize("NFKC", safe)):  # as others may read it
+        assert not set('/\\:*?"<>|\0') & set(read)
+        assert PureWindowsPath(read).name == read == PurePosixPath(read).name
+        assert not read.startswith(".")
+        assert not PureWindowsPath(read).is_reserved()
+    assert not [character for character in safe if unicodedata.category(character)[0] == "C"]
+
+
+def test_an_upload_offers_its_clients_name_made_plain() -> None:
+    upload = upload_of(b"x", "../../.profile").files["a"]
+    assert (upload.filename, upload.safe_filename) == ("../../.profile", "profile")
 
 
 # -- parameters of a header

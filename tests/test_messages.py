@@ -409,3 +409,19 @@ def test_an_error_carries_headers_to_its_answer() -> None:
 def test_only_an_error_status_makes_an_error(status: int) -> None:
     with pytest.raises(ValueError, match="between 400 and 599"):
         HTTPError(status)
+
+
+def test_headers_say_whether_one_of_several_names_is_there() -> None:
+    headers = Headers([("Range", "x"), ("A", "b"), ("a", "c")])
+    assert headers.has_any(frozenset({"range", "if-match"}))
+    assert not headers.has_any(frozenset({"Range", "if-match"}))
+    assert not Headers().has_any(frozenset({"range"}))
+
+
+def test_a_response_of_checked_fields_shares_them_until_it_is_changed() -> None:
+    fields = Headers({"ETag": '"x"'}).fields
+    response = Response.from_fields(b"body", 206, fields)
+    assert (response.status, response.body, response.final_fields()) == (206, b"body", fields)
+    response.headers["A"] = "b"
+    assert len(response.final_fields()) == 2
+    assert Response.from_fields(b"", 200, fields).final_fields() is fields

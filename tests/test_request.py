@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asking import make_request
-from evloop_http import HTTPError, Request
+from evloop_http import Headers, HTTPError, Request
+from evloop_http.messages import RequestHead
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
 
@@ -105,6 +107,13 @@ def test_malformed_json_is_400(body: bytes) -> None:
     assert status_of(with_body(body, "application/json").json) == 400
 
 
+def test_json_beyond_its_own_limit_is_413() -> None:
+    request = with_body(b"[1, 2, 3]", "application/json")
+    assert request.json(limit=9) == request.json() == [1, 2, 3]
+    assert status_of(lambda: request.json(limit=8)) == 413
+    assert status_of(lambda: with_body(b"[1, 2, 3]", "text/plain").json(limit=8)) == 415
+
+
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(),
                     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=10))
 def test_what_another_program_wrote_as_json_is_read_back(value: Any) -> None:
@@ -131,6 +140,66 @@ def test_cookies_may_come_in_several_fields() -> None:
     assert make_request(headers=[("Cookie", "a=1"), ("Cookie", "b=2")]).cookies == {"a": "1", "b": "2"}
 
 
+def calls_for(cookies: int) -> int:
+    """How many functions, of Python and of C, are called to read so many cookies."""
+    header = "; ".join([f"name{number}=value" for number in range(cookies)] + ["=nameless", "nothing"])
+    request = Request(RequestHead("GET", "/", "1.1", Headers({"Cookie": header}), "/"))
+    calls = 0
+
+    def count(frame: object, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        found = request.cookies
+    finally:
+        sys.setprofile(before)
+    assert len(found) == cookies
+    return calls
+
+
+def test_the_work_for_cookies_grows_as_they_do() -> None:  # CVE-2024-7592: quadratic
+    few, many = calls_for(1_000), calls_for(100_000)
+    assert 10 < few / 1_000 * 99 <= many / 1_000 <= few / 1_000 * 100
+
+
+def test_reading_cookies_takes_memory_for_them_and_no_more() -> None:
+    def peak(cookies: int) -> int:
+        header = ";".join(["a=1"] * cookies)
+        request = Request(RequestHead("GET", "/", "1.1", Headers({"Cookie": header}), "/"))
+        tracemalloc.start()
+        try:
+            assert request.cookies == {"a": "1"}
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert peak(100_000) < 20 * peak(10_000)
+
+
+# -- what the client accepts
+
+
+@pytest.mark.parametrize(("accepted", "answers"), [
+    (None, True), ("application/json", True), ("*/*", True), ("application/*;q=0.1", True), ("text/html", False),
+    ("application/json;q=0", False), ("*/*, application/json;q=0", False), ("application/json;q=0.001", True),
+    ("text/html, application/*;q=0", False)])
+def test_a_type_is_accepted_by_the_most_exact_name_for_it(accepted: str | None, answers: bool) -> None:
+    request = make_request(headers={} if accepted is None else {"Accept": accepted})
+    assert request.accepts("application/json") is answers
+
+
+@pytest.mark.parametrize(("accepted", "chosen"), [
+    (None, "text/html"), ("*/*", "text/html"), ("application/json, text/html;q=0.9", "application/json"),
+    ("text/plain", None), ("text/html;q=0, */*", "application/json")])
+def test_the_type_that_is_liked_best_is_chosen(accepted: str | None, chosen: str | None) -> None:
+    request = make_request(headers={} if accepted is None else {"Accept": accepted})
+    assert request.prefers("text/html", "application/json") == chosen
+    assert make_request().prefers() is None
+
+
 # -- forms: see test_forms.py
 
 
@@ -139,6 +208,13 @@ def test_a_form_is_read_once_and_is_empty_where_there_is_no_body() -> None:
     assert request.form is request.form
     assert dict(make_request("POST").form) == {}
     assert dict(make_request("POST").files) == {}
+
+
+def test_what_a_request_does_not_have_is_an_attribute_error_as_anywhere() -> None:
+    request: Any = make_request()
+    with pytest.raises(AttributeError, match="'Request' object has no attribute 'nothing'"):
+        _ = request.nothing
+    assert not hasattr(request, "user")
 
 
 # -- the browser

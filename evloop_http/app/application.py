@@ -11,6 +11,9 @@ A handler runs in the loop's thread, and while it runs, nobody else is served. O
 something is registered with `threaded=True` and runs in a worker thread, all the middleware with
 it; or it returns a `concurrent.futures.Future` at once. What the future comes to is treated as if
 the handler had returned or raised it then, in the thread that ends it.
+
+An `App` may stand in another, below a prefix or for a host. It is whole there: its own middleware, its
+own error handlers, its own threads; around it runs the outer one's middleware.
 """
 
 from __future__ import annotations
@@ -23,8 +26,9 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from ..messages import HTTPError, Response
+from .problems import error_response, request_id
 from .request import Request
-from .router import Converter, Handler, Router
+from .router import Converter, Handler, Route, Router, raising
 from .workers import Workers
 
 logger = logging.getLogger("evloop_http.app")
@@ -113,13 +117,18 @@ class App:
     Args:
         workers: threads for handlers registered with `threaded=True`; they are started when needed.
         queue: such requests that may wait for a thread; more are answered with 503.
+        debug: whether a client on this machine is shown the traceback of an unexpected error (see `debug`).
+        redirect_slashes: whether `/users/` is redirected to `/users` where only that is registered, and
+            the other way round.
     """
 
     #: what the connection makes of a request before it calls the application
     request_class = Request
 
-    def __init__(self, *, workers: int = 8, queue: int = 64) -> None:
-        self.router = Router()
+    def __init__(self, *, workers: int = 8, queue: int = 64, debug: bool = False,
+                 redirect_slashes: bool = True) -> None:
+        self.router = Router(redirect_slashes=redirect_slashes)
+        self.debug = debug
         self._middleware: list[Middleware] = []
         self._error_handlers: dict[int | type[Exception], Handler] = {}
         self._chain: Endpoint = self._endpoint
@@ -128,41 +137,87 @@ class App:
 
     # Registering
 
-    def route(self, pattern: str, methods: Iterable[str] = ("GET",), *, threaded: bool = False) -> Callable[[H], H]:
-        """Register a handler for a path or a pattern (see `router`); it is given the request and the parameters."""
+    def route(self, pattern: str, methods: Iterable[str] = ("GET",), *, threaded: bool = False,
+              name: str | None = None) -> Callable[[H], H]:
+        """Register a handler for a path or a pattern; it is given the request and the parameters.
+
+        See `patterns` for what a pattern may be, and `router` for which of several is chosen.
+
+        Args:
+            threaded: whether the handler runs in a worker thread.
+            name: what `url_for` calls it; the default is the function's name.
+        """
         def register(handler: H) -> H:
-            self.router.add(pattern, methods, handler, threaded)
+            self.router.add(pattern, methods, handler, threaded, name)
             return handler
         return register
 
-    def get(self, pattern: str, *, threaded: bool = False) -> Callable[[H], H]:
+    def get(self, pattern: str, *, threaded: bool = False, name: str | None = None) -> Callable[[H], H]:
         """`route` for GET, and with it HEAD."""
-        return self.route(pattern, ["GET"], threaded=threaded)
+        return self.route(pattern, ["GET"], threaded=threaded, name=name)
 
-    def post(self, pattern: str, *, threaded: bool = False) -> Callable[[H], H]:
+    def post(self, pattern: str, *, threaded: bool = False, name: str | None = None) -> Callable[[H], H]:
         """`route` for POST."""
-        return self.route(pattern, ["POST"], threaded=threaded)
+        return self.route(pattern, ["POST"], threaded=threaded, name=name)
 
-    def put(self, pattern: str, *, threaded: bool = False) -> Callable[[H], H]:
+    def put(self, pattern: str, *, threaded: bool = False, name: str | None = None) -> Callable[[H], H]:
         """`route` for PUT."""
-        return self.route(pattern, ["PUT"], threaded=threaded)
+        return self.route(pattern, ["PUT"], threaded=threaded, name=name)
 
-    def patch(self, pattern: str, *, threaded: bool = False) -> Callable[[H], H]:
+    def patch(self, pattern: str, *, threaded: bool = False, name: str | None = None) -> Callable[[H], H]:
         """`route` for PATCH."""
-        return self.route(pattern, ["PATCH"], threaded=threaded)
+        return self.route(pattern, ["PATCH"], threaded=threaded, name=name)
 
-    def delete(self, pattern: str, *, threaded: bool = False) -> Callable[[H], H]:
+    def delete(self, pattern: str, *, threaded: bool = False, name: str | None = None) -> Callable[[H], H]:
         """`route` for DELETE."""
-        return self.route(pattern, ["DELETE"], threaded=threaded)
+        return self.route(pattern, ["DELETE"], threaded=threaded, name=name)
 
-    def mount(self, prefix: str, application: Callable[[Any], Any]) -> None:
-        """Hand everything below `prefix` to another application: an `App`, `StaticFiles`, a function."""
-        self.router.mount(prefix, application)
+    def mount(self, prefix: str, application: Callable[[Any], Any], *, name: str | None = None) -> None:
+        """Hand everything below `prefix` to another application: an `App`, `StaticFiles`, a function.
 
-    def converter(self, name: str, pattern: str, convert: Callable[[str], Any] = str) -> None:
-        """Teach the router a placeholder `{x:name}`: a regular expression, and what to make of the text.
+        Args:
+            name: for `url_for("name:route")`, if it is an `App`; for anything, `url_for("name", path="a/b")`.
+        """
+        self.router.mount(prefix, application, name)
 
-        A `ValueError` of `convert` means that the path does not match.
+    def host(self, pattern: str, application: Callable[[Any], Any]) -> None:
+        """Hand all requests for a host to another application, before any route is looked at.
+
+        The port is not looked at, nor upper and lower case. Hosts that match none are served by this
+        `App`. What a host is asked for is what the client says: it is no proof of anything.
+
+        Args:
+            pattern: `api.example.com`, or `{sub}.example.com`, whose `sub` the handlers of the other
+                application are given as a parameter; of two that match, the fixed one is taken.
+        """
+        self.router.host(pattern, application)
+
+    def url_for(self, name: str, /, **params: Any) -> str:
+        """The path of a route, percent-encoded, which leads to that route with these parameters.
+
+        Parameters that the pattern does not have become the query: a list gives one item several
+        times, None leaves it out. `"blog:post"` is the route `post` of the `App` mounted as `blog`.
+        The path begins at this `App`: of one that is mounted, the outer one knows all of it.
+
+        Args:
+            name: the route's `name=`, else its function's name if that is registered for one path only.
+
+        Raises:
+            LookupError: no route has the name, or several have it.
+            ValueError: a parameter is missing, or its route would not take it from a path.
+        """
+        return self.router.url_for(name, params)
+
+    def converter(self, name: str, pattern: str, convert: Callable[[str], Any] = str,
+                  to_text: Callable[[Any], str] = str, *, slashes: bool = False) -> None:
+        """Teach the router a placeholder `{x:name}`, for routes registered after it.
+
+        Args:
+            pattern: a regular expression for the whole text. It must not be one that takes long on
+                some texts, such as `(a+)+`: clients choose the text.
+            convert: what to make of the text; its `ValueError` means that the path does not match.
+            to_text: the way back, for `url_for`.
+            slashes: whether it goes over several segments, as `path` does.
 
         Raises:
             ValueError: the regular expression is malformed.
@@ -171,7 +226,7 @@ class App:
             re.compile(pattern)
         except re.error as error:
             raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
-        self.router.converters[name] = Converter(pattern, convert)
+        self.router.converters[name] = Converter(pattern, convert, to_text, slashes)
 
     def error(self, kind: int | type[Exception]) -> Callable[[H], H]:
         """Register a handler for a status or for a class of exceptions; it is given the request and the error.
@@ -198,7 +253,10 @@ class App:
 
     def __call__(self, request: Request) -> Answer:
         """Answer a request."""
-        request.route = route = self.router.find(request)
+        try:
+            request.route = route = self.router.find(request)
+        except Exception as error:  # of somebody's converter
+            request.route = route = raising(error)
         if route.threaded:
             return self._in_thread(request)
         chain = self._chain
@@ -245,14 +303,17 @@ class App:
         """The response to an exception: its handler's, else a plain one. What nobody expected is logged."""
         handler = self._error_handler(error)
         if handler is None and not isinstance(error, HTTPError):
-            logger.error("%s: the handler failed", request.head.line, exc_info=error)
+            _log_failure(request, error)
+            page = self._debug_page(request, error) if self.debug else None
+            if page is not None:
+                return page
             error = HTTPError(500, "The server failed to answer this request.")
             handler = self._error_handler(error)
         if not isinstance(error, HTTPError):
             assert handler is not None
             return _at_once(to_response(handler(request, error), 500))
         if handler is None:
-            return error.response()
+            return error_response(request, error)
         answer = _at_once(to_response(handler(request, error), error.status))
         for name, value in error.headers.pairs():
             answer.headers.setdefault(name, value)
@@ -268,11 +329,35 @@ class App:
                 return handlers[kind]
         return None
 
+    def _debug_page(self, request: Request, error: Exception) -> Response | None:
+        from . import debug
+        return debug.page(request, error) if debug.is_local(request) else None
+
     def preview(self, request: Request) -> Response | None:
-        """The refusal of a request that no route takes, before its body is sent; None if one does."""
-        request.route = route = self.router.find(request)
-        answer = self._chain(request) if route.is_refusal else None
+        """The refusal of a request that no route takes, before its body is sent; None if one does.
+
+        Where the path leads into another `App`, that one's routes count. The refusal is the answer that
+        the whole request would have had, with all the middleware.
+        """
+        if not self.refuses(request):
+            return None
+        answer = self(request)
         return answer if isinstance(answer, Response) else None
+
+    def refuses(self, request: Request) -> bool:
+        """Whether no route takes a request, here or in the `App` that it leads into; the request stays as it is."""
+        path, params = request.path, request.params
+        try:
+            route: Route = self.router.find(request)
+            inner = getattr(route.application, "refuses", None)
+            if inner is None:
+                return route.is_refusal
+            request.path = path[len(route.prefix):] or "/"
+            return bool(inner(request))
+        except Exception:  # of somebody's converter; the answer to the whole request will tell
+            return False
+        finally:
+            request.path, request.params = path, params
 
     def close(self) -> None:
         """End the worker threads, of mounted applications too; they are started anew if a request comes."""
@@ -281,6 +366,12 @@ class App:
             close = getattr(application, "close", None)
             if close is not None:
                 close()
+
+
+def _log_failure(request: Request, error: Exception) -> None:
+    identity = request_id(request)
+    named = f" (request {identity})" if identity else ""
+    logger.error("%s: the handler failed%s", request.head.line, named, exc_info=error)
 
 
 def _at_once(answer: Answer) -> Response:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import messages
 from ..messages import HTTPError, MultiDict
-from . import forms
+from . import accept, forms
 
 if TYPE_CHECKING:
     from .router import Route
@@ -27,6 +27,8 @@ class Request(messages.Request):
 
     #: the route that was found
     route: Route
+    #: what names this request in logs and to other servers; set by the middleware `request_id`
+    id: str = ""
 
     @cached_property
     def media_type(self) -> str:
@@ -43,14 +45,19 @@ class Request(messages.Request):
         charset = forms.parameter(self.headers.get("content-type", ""), "charset") or "utf-8"
         return forms.decode(self.body, charset)
 
-    def json(self) -> Any:
+    def json(self, *, limit: int | None = None) -> Any:
         """What the JSON in the body says.
 
+        Args:
+            limit: bytes that the body may have, where the server's own limit is more than this one needs.
+
         Raises:
-            HTTPError: 415 for another content type, 400 for malformed JSON.
+            HTTPError: 415 for another content type, 413 beyond the limit, 400 for malformed JSON.
         """
         if self.media_type != "application/json" and not self.media_type.endswith("+json"):
             raise HTTPError(415, "The body is expected to be JSON.")
+        if limit is not None and len(self.body) > limit:
+            raise HTTPError(413, "The JSON in the body is too large.")
         try:
             return json.loads(self.text, parse_constant=_refuse_constant)
         except (ValueError, RecursionError):
@@ -58,14 +65,20 @@ class Request(messages.Request):
 
     @cached_property
     def _form(self) -> forms.Form:
-        return forms.parse(self.media_type, self.headers.get("content-type", ""), self.body)
+        form = forms.parse(self.media_type, self.headers.get("content-type", ""), self.body)
+        if form.is_spooled:
+            self.body = b""  # it would be kept twice
+        return form
 
     @property
     def form(self) -> MultiDict[str]:
         """The text fields of the form in the body, urlencoded or multipart; empty if there is no body.
 
+        Where a file went to the disk, the body is let go and is empty: whoever wants both takes the body first.
+
         Raises:
-            HTTPError: 415 for another content type, 400 for a malformed body, 413 for too many fields.
+            HTTPError: 415 for another content type, 400 for a malformed body, 413 for too many
+                fields or too much in them.
         """
         return self._form.fields
 
@@ -84,6 +97,14 @@ class Request(messages.Request):
             if name and equals:
                 cookies.setdefault(name, value.strip(" \t").removeprefix('"').removesuffix('"'))
         return cookies
+
+    def accepts(self, media_type: str) -> bool:
+        """Whether the client takes an answer of this type (RFC 9110 §12.5.1); without `Accept` it takes any."""
+        return accept.quality(self.headers.get("accept"), media_type) > 0
+
+    def prefers(self, *media_types: str) -> str | None:
+        """The one of `media_types` that the client likes best, the first of equals; None if it takes none."""
+        return accept.prefers(self.headers.get("accept"), media_types)
 
     @property
     def user_agent(self) -> str:

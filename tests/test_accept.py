@@ -1,0 +1,80 @@
+"""Weights in Accept and its kin."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evloop_http.app.accept import prefers, quality
+
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
+OFFERS = ("text/plain", "application/json", "text/html")
+
+
+@pytest.mark.parametrize(("header", "chosen"), [
+    (None, "text/plain"),
+    ("*/*", "text/plain"),
+    (BROWSER, "text/html"),
+    ("application/json", "application/json"),
+    ("APPLICATION/JSON", "application/json"),
+    ("application/json; charset=utf-8", "application/json"),
+    ("application/json, text/plain, */*", "application/json"),
+    ("text/html;q=0.5, application/json;q=0.8", "application/json"),
+    ("text/*;q=0.5, application/*;q=0.4", "text/plain"),
+    ("text/*, text/html;q=0.9", "text/plain"),
+    ("text/*, text/html", "text/html"),
+    ("text/*, text/plain;q=0", "text/html"),
+    ("*/*, application/json", "application/json"),
+    ("text/html, image/gif, *; q=.2, */*; q=.2", "text/html"),
+    ("*/*;q=0", None),
+    ("image/png", None),
+    ("", None),
+    (",,;q=1, ;", None),
+    ("text/html;q=x, application/json;q=0.1", "application/json"),
+    ("text/html;q=, text/plain;q=0.001", "text/plain"),
+])
+def test_the_client_gets_what_it_would_rather_have(header: str | None, chosen: str | None) -> None:
+    assert prefers(header, OFFERS) == chosen
+
+
+def test_of_nothing_nothing_is_chosen() -> None:
+    assert prefers(None, ()) is None
+    assert prefers("*/*", ()) is None
+
+
+@pytest.mark.parametrize(("header", "item", "weight"), [
+    (None, "gzip", 1.0),
+    ("", "gzip", 0.0),
+    ("gzip, br;q=0.5", "br", 0.5),
+    ("gzip, br;q=0.5", "zstd", 0.0),
+    ("gzip, *;q=0.3", "zstd", 0.3),
+    ("*, gzip;q=0", "gzip", 0.0),
+    ("gzip;q=1.0", "GZIP", 1.0),
+    ("gzip ; Q=0.7", "gzip", 0.7),
+    ("gzip;q=7", "gzip", 0.0),
+    ("gzip;q=1.9", "gzip", 1.0),
+    ("gzip;q=0.1, gzip;q=0.6", "gzip", 0.6),
+    ("text/html;level=1;q=0.4", "text/html", 0.4),
+    ("*", "text/html", 0.0),
+    ("de-AT;q=0.4, *;q=0.1", "de-at", 0.4),
+])
+def test_an_item_has_the_weight_of_the_most_exact_name(header: str | None, item: str, weight: float) -> None:
+    assert quality(header, item) == weight
+
+
+@given(st.text(st.sampled_from("ab/*;q=,.01 \t\"\\"), max_size=300))
+def test_any_header_is_read_and_what_is_chosen_was_offered_and_is_wanted(header: str) -> None:
+    offers = ("a/b", "b/a", "a")
+    chosen = prefers(header, offers)
+    weights = {offer: quality(header, offer) for offer in offers}
+    assert all(0 <= weight <= 1 for weight in weights.values())
+    assert (chosen is None) == (max(weights.values()) == 0)
+    if chosen is not None:
+        assert weights[chosen] == max(weights.values())
+
+
+def test_a_header_of_any_length_is_read_in_one_pass() -> None:
+    header = "a/b;" * 50_000 + "q=0.5," * 50_000 + "text/html"
+    assert prefers(header, OFFERS) == "text/html"
+    assert quality(header, "text/html") == 1.0
