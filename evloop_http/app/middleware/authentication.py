@@ -1,0 +1,85 @@
+"""Name and password in every request (RFC 7617). Only over TLS: they are as good as in plain text.
+
+What is compared are digests, by a comparison that takes the same time whatever differs, for a name
+nobody has as for one that somebody has. So the time of an answer tells neither a name nor how much of
+a password was right. It does not slow anybody down who guesses: for passwords that people chose,
+give a function that uses `hashlib.scrypt`, and register the handlers `threaded=True`.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import unicodedata
+from collections.abc import Callable, Mapping
+
+from ...messages import HTTPError, Response, is_field_value
+from ..application import Answer, Endpoint
+from ..problems import error_response
+from ..request import Request
+
+Check = Callable[[str, str], bool]
+
+
+def basic_auth(check: Check | Mapping[str, str], realm: str) -> Callable[[Request, Endpoint], Answer]:
+    """Let nobody in who does not know a password; who did is told by `request.user`.
+
+    Args:
+        check: passwords by name, or a function of name and password that says whether they are right.
+        realm: what the browser shows of what it asks a password for.
+
+    Raises:
+        ValueError: the realm cannot stand in a header, or a name holds a colon.
+    """
+    if not realm.isascii() or not is_field_value(realm):
+        raise ValueError("the realm is ASCII without control characters")
+    quoted = realm.replace("\\", "\\\\").replace('"', '\\"')
+    challenge = {"WWW-Authenticate": f'Basic realm="{quoted}", charset="UTF-8"'}
+    is_right = _checking(check) if isinstance(check, Mapping) else check
+
+    def authenticate(request: Request, call_next: Endpoint) -> Answer:
+        found = credentials(request.headers.get("authorization", ""))
+        if found is None or not is_right(*found):
+            return refusal(request)
+        request.user = found[0]  # type: ignore[attr-defined]
+        return call_next(request)
+
+    def refusal(request: Request) -> Response:
+        return error_response(request, HTTPError(401, "This needs a name and a password.", challenge))
+
+    return authenticate
+
+
+def credentials(authorization: str) -> tuple[str, str] | None:
+    """Name and password of an `Authorization` header; None if it holds none, or two."""
+    scheme, _, encoded = authorization.partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        text = base64.b64decode(encoded.strip(" "), validate=True).decode()
+    except ValueError:  # binascii.Error and UnicodeDecodeError are both of this kind
+        return None
+    name, colon, password = unicodedata.normalize("NFC", text).partition(":")
+    # RFC 7617 §2: neither may hold control characters
+    if not colon or any(unicodedata.category(character) == "Cc" for character in text):
+        return None
+    return name, password
+
+
+def _checking(users: Mapping[str, str]) -> Check:
+    if any(":" in name for name in users):
+        raise ValueError("a name in Basic authentication holds no colon (RFC 7617 §2)")
+    known = {_digest(name): _digest(password) for name, password in users.items()}
+    nobody = _digest("")
+
+    def check(name: str, password: str) -> bool:
+        # Found by its digest: how long that takes says nothing about the names there are.
+        key = _digest(name)
+        is_same = hmac.compare_digest(known.get(key, nobody), _digest(password))
+        return is_same and key in known
+    return check
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(unicodedata.normalize("NFC", text).encode()).digest()

@@ -1,0 +1,174 @@
+"""Answers of text, compressed for who wants that (RFC 9110 §8.4, §12.5.3).
+
+Whether one *could* be compressed is a matter of the answer alone, and every such answer says `Vary`;
+whether it *is* depends on `Accept-Encoding`, where `q=0` means no, and without a word nobody is given
+what he may not be able to read. A strong tag promises octets, so that of a compressed answer becomes weak.
+
+Bodies in pieces are compressed piece by piece, each flushed, so that it can be read when it comes. A
+long body in memory, too, goes out in pieces, for compressing all of it at once would hold up the loop.
+Large files are left alone: the kernel sends those without our help.
+
+Where a page holds a secret and repeats what a visitor sent, the size of the compressed page gives the
+secret away by and by (BREACH). Such pages say `Cache-Control: no-transform`, and are left alone.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+
+from ...messages import FileBody, PushedBody, Response
+from ..accept import quality
+from ..application import Answer, Endpoint, after
+from ..request import Request
+from ..responses import vary
+
+#: Bytes that are compressed in one go; a longer body goes out in pieces.
+AT_ONCE = 256 * 1024
+#: Bytes of a file up to which it is compressed.
+LARGEST_FILE = 1024 * 1024
+_PIECE = 64 * 1024
+
+_WITHOUT = frozenset({204, 205, 206, 304})
+# The last two would be of other octets than those that are sent.
+_LEFT_ALONE = ("content-encoding", "content-range", "content-digest", "repr-digest")
+_TEXT_TYPES = frozenset({"application/json", "application/javascript", "application/xml"})
+_GZIP = 16 + zlib.MAX_WBITS
+
+
+def gzip(minimum: int = 1024, level: int = 6) -> Callable[[Request, Endpoint], Answer]:
+    """Compress answers of text.
+
+    Args:
+        minimum: bytes below which it is not worth the while.
+        level: from 1, quick, to 9, small.
+
+    Raises:
+        ValueError: there is no such level, or the minimum is negative.
+    """
+    if not 1 <= level <= 9 or minimum < 0:
+        raise ValueError("the level is between 1 and 9, the minimum not negative")
+
+    def compress(request: Request, call_next: Endpoint) -> Answer:
+        def finish(response: Response) -> Response:
+            if response.status == 304:
+                _name_as_known(request, response)
+            elif _is_compressible(response, minimum):
+                vary(response, "Accept-Encoding")
+                if wants_gzip(request.headers.get("accept-encoding", "")):
+                    _compress(response, level)
+            return response
+        return after(call_next(request), finish)
+    return compress
+
+
+def wants_gzip(accepted: str) -> bool:
+    """Whether a client takes gzip, and does not say that it likes the plain answer better."""
+    # Without a word about it, the identity is acceptable, but nobody's wish (RFC 9110 §12.5.3).
+    return 0 < quality(accepted, "gzip") >= quality(accepted, "identity")
+
+
+def _is_compressible(response: Response, minimum: int) -> bool:
+    headers, body = response.headers, response.body
+    if response.status in _WITHOUT or any(name in headers for name in _LEFT_ALONE):
+        return False
+    if "no-transform" in headers.get("cache-control", "").lower() or not _is_text(headers.get("content-type", "")):
+        return False
+    if isinstance(body, bytes):
+        return len(body) >= minimum
+    if isinstance(body, FileBody):
+        return minimum <= body.length <= LARGEST_FILE
+    return not isinstance(body, PushedBody)  # which others hold and push into; the connection must see it as it is
+
+
+def _is_text(content_type: str) -> bool:
+    media_type = content_type.partition(";")[0].strip(" \t").lower()
+    return media_type.startswith("text/") or media_type in _TEXT_TYPES or media_type.endswith(("+json", "+xml"))
+
+
+def _compress(response: Response, level: int) -> None:
+    body, headers = response.body, response.headers
+    compressor = zlib.compressobj(level, zlib.DEFLATED, _GZIP)
+    if isinstance(body, bytes) and len(body) <= AT_ONCE:
+        data = compressor.compress(body) + compressor.flush()
+        if len(data) >= len(body):
+            return
+        response.body = data
+    elif isinstance(body, bytes):
+        pieces = (body[begin:begin + _PIECE] for begin in range(0, len(body), _PIECE))
+        response.body = _Compressed(pieces, compressor, flushes=False)
+    elif isinstance(body, FileBody):
+        response.body = _Compressed(_FilePieces(body), compressor, flushes=False)
+    else:
+        response.body = _Compressed(body, compressor, flushes=True)
+    headers["Content-Encoding"] = "gzip"
+    for name in ("Content-Length", "Accept-Ranges"):
+        if name in headers:
+            del headers[name]
+    tag = headers.get("etag", "")
+    if tag.startswith('"'):
+        headers["ETag"] = f"W/{tag}"
+
+
+def _name_as_known(request: Request, response: Response) -> None:
+    """Give a 304 the tag under which the client got the compressed answer, or it would not find it."""
+    tag = response.headers.get("etag", "")
+    if tag.startswith('"') and f"W/{tag}" in request.headers.get("if-none-match", ""):
+        response.headers["ETag"] = f"W/{tag}"
+        vary(response, "Accept-Encoding")
+
+
+class _Compressed:
+    """A body in pieces, compressed. Not a generator: one that was never begun would not close what it reads."""
+
+    __slots__ = ("_compressor", "_flushes", "_is_over", "_pieces")
+
+    def __init__(self, pieces: Iterable[bytes], compressor: zlib._Compress, flushes: bool) -> None:
+        self._pieces = iter(pieces)
+        self._compressor = compressor
+        self._flushes = flushes
+        self._is_over = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        if self._is_over:
+            raise StopIteration
+        piece = next(self._pieces, None)
+        if piece is None:
+            self._is_over = True
+            return self._compressor.flush()
+        data = self._compressor.compress(piece)
+        return data + self._compressor.flush(zlib.Z_SYNC_FLUSH) if self._flushes and piece else data
+
+    def close(self) -> None:
+        close = getattr(self._pieces, "close", None)
+        if close is not None:
+            close()
+
+
+class _FilePieces:
+    """A part of a file, read piece by piece."""
+
+    __slots__ = ("_body", "_left")
+
+    def __init__(self, body: FileBody) -> None:
+        self._body = body
+        self._left = body.length
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        if not self._left:
+            raise StopIteration
+        self._body.file.seek(self._body.offset + self._body.length - self._left)
+        piece = self._body.file.read(min(self._left, _PIECE))
+        if not piece:
+            raise OSError("the file has shrunk while it was sent")
+        self._left -= len(piece)
+        return piece
+
+    def close(self) -> None:
+        self._body.close()

@@ -1,0 +1,93 @@
+"""What is done with a request before a handler sees it: too large a body refused, a method read elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ...messages import HTTPError, Response, is_token
+from ..application import Answer, Endpoint
+from ..problems import error_response
+from ..request import Request
+
+if TYPE_CHECKING:
+    from ..application import App
+
+_OVERRIDES = frozenset({"PUT", "PATCH", "DELETE"})
+
+
+def body_limit(limit: int) -> Callable[[Request, Endpoint], Answer]:
+    """Refuse bodies of more than `limit` bytes with 413.
+
+    For an application that is content with less than the server lets in (`Limits.body`): that one
+    bounds memory, this one what handlers have to do with.
+
+    Raises:
+        ValueError: the limit is negative.
+    """
+    if limit < 0:
+        raise ValueError("a limit is not negative")
+
+    def check(request: Request, call_next: Endpoint) -> Answer:
+        # What was announced is what came; and before the body is invited (Expect), it is all that is known.
+        announced = request.head.content_length
+        if (len(request.body) if announced is None else announced) > limit:
+            return error_response(request, HTTPError(413, "The body is larger than this site takes."))
+        return call_next(request)
+    return check
+
+
+def method_override(app: App, *, header: str | None = None,
+                    field: str | None = None) -> Callable[[Request, Endpoint], Answer]:
+    """Take a POST for the PUT, PATCH or DELETE that it says it is: for HTML's forms, and clients behind odd proxies.
+
+    The request is routed once more, by its new method. With `field`, a form of any other site can send
+    what else would need leave from here; session cookies should be `SameSite`.
+
+    Args:
+        app: the application that this is a middleware of.
+        header: where the method stands, such as `X-HTTP-Method-Override`.
+        field: the name of a form's field where it stands, if not in the header.
+
+    Raises:
+        ValueError: neither is named, or the header's name is none.
+    """
+    if not (header or field) or (header is not None and not is_token(header)):
+        raise ValueError("method_override needs the name of a header or of a form's field")
+
+    def override(request: Request, call_next: Endpoint) -> Answer:
+        wanted = _wanted(request, header, field) if request.method == "POST" else None
+        if wanted is None:
+            return call_next(request)
+        if wanted not in _OVERRIDES:
+            return error_response(request, HTTPError(400, "A POST stands for PUT, PATCH or DELETE, or for itself."))
+        former = request.route
+        request.method = wanted
+        # What was found for POST is not for the other handler.
+        request.params = {name: value for name, value in request.params.items() if name not in former.names}
+        request.route = route = app.router.find(request)
+        if not route.threaded or former.threaded:
+            return call_next(request)
+        future = app.workers.submit(_finished, call_next, request)
+        if future is None:
+            return error_response(request, HTTPError(503, "The server is busy.", {"Retry-After": "1"}))
+        return future
+    return override
+
+
+def _wanted(request: Request, header: str | None, field: str | None) -> str | None:
+    """The method that a request names, in upper case; None if it names none."""
+    if header is not None and header in request.headers:
+        return request.headers[header].upper()
+    if not field:
+        return None
+    try:
+        named = request.form.get(field)
+    except HTTPError:  # it is no form, or a malformed one, as the handler that wants one will tell
+        return None
+    return None if named is None else named.upper()
+
+
+def _finished(call_next: Endpoint, request: Request) -> Response:
+    answer = call_next(request)
+    return answer if isinstance(answer, Response) else answer.result()
