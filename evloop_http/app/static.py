@@ -1,39 +1,47 @@
 """Files of a directory as an application.
 
-*No path leaves the directory.* The path of the request is already decoded; it is cut at slashes,
-and a segment that is `..`, hidden (a leading dot), or holds a backslash, a colon or NUL is refused
-before the file system is asked. Then the real path, all symbolic links followed, must lie in the
-real directory, compared segment by segment: `static_evil` is not inside of `static`
-(CVE-2023-29159). Only regular files are opened, so a FIFO or a device cannot hold up the loop.
+The way of a request:
 
-*Only what is needed is sent.* `ETag` and `Last-Modified` come from the file's size and times, and
-a client that has it already gets 304 (RFC 9110 §13.2.2). One range is honoured with 206; of a
-request for several, which is mostly an attack (CVE-2025-62727), the whole file is the answer. A
-file goes by the kernel's `sendfile`; a small one, with its head, in one `send`.
+    path ─▶ FileCache ──────────────────────────────▶ Resource ─▶ Representation ─▶ Response
+             └─▶ paths (never out) ─▶ files (opened) ─┘   └ Accept-Encoding  └ conditions, ranges
+
+*A file asked for again costs little more than any answer*: one look-up by the path, and a look
+whether the request has one of the few fields that matter here. `files` says how a change is noticed.
+
+*Only what is needed is sent.* A client that has it already gets 304; one that asks for parts gets
+206, several parts as `multipart/byteranges`, unless it asks for absurdly many. A large file goes by
+the kernel's `sendfile`; a small one, with its head, in one `send`. For a large one the tag, the date
+and the length are those of the very file that was opened for this answer; should it shrink
+meanwhile, the connection is closed rather than another length sent.
 """
 
 from __future__ import annotations
 
-import errno
-import html
-import mimetypes
+import io
 import os
 import re
-import stat
-from datetime import UTC
-from email.utils import formatdate, parsedate_to_datetime
-from pathlib import Path
-from typing import BinaryIO
+import time
+from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import quote
 
-from ..messages import FileBody, HTTPError, Request, Response
+from ..messages import Body, FileBody, HTTPError, Request, Response, make_field
+from .accept import quality
+from .conditions import CONDITIONAL, evaluate, range_applies
+from .files import SMALL_FILE, FileCache, busy, examine, identity_at, identity_of, open_regular, read_exactly
+from .listing import list_directory
+from .paths import Root, is_innocent, missing
+from .ranges import MultipartBody, Range, parse_ranges
+from .representations import SIDE_FILES, Labels, Representation, Resource
 
-#: Files up to this many bytes are read and sent with their head; larger ones go by sendfile.
-SMALL_FILE = 64 * 1024
-
-_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
-# Separators and drives of other systems, NUL, and what stands in Python for bytes that are not UTF-8.
-_FORBIDDEN = re.compile("[\\\\:\0\ud800-\udfff]")
+_FETCHING = frozenset({"GET", "HEAD"})
+# Without any of them in the request, a file is sent as it is.
+_ASKING = CONDITIONAL | {"range"}
+# What is said of a file that is not said of a page in its place.
+_NOT_OF_A_STATUS = frozenset({"accept-ranges", "cache-control", "etag", "last-modified"})
+_NO_CACHE = make_field("Cache-Control", "no-cache")
+_PAGE = re.compile(r"\btext/(?:html|\*)", re.IGNORECASE)
+# Keys of the cache that are no paths.
+_FALLBACK, _NOT_FOUND = "\0fallback", "\0not_found"
 
 
 class StaticFiles:
@@ -41,144 +49,208 @@ class StaticFiles:
 
     Args:
         directory: what is served; it must exist.
-        index: the file that stands for a directory.
+        index: the file that stands for a directory; empty for none.
         listing: whether a directory without one is answered with a list of what is in it.
         max_age: seconds for which a client may use a file without asking again.
+        immutable: patterns (`*.[0-9a-f]*.css`) of files that never change, which a client need
+            never ask for again; one with a slash is matched with the whole path.
+        types: suffixes to content types (`{".x": "text/x"}`), where the library's do not serve.
+        dotfiles: hidden names that are served all the same (`".well-known"`), files or
+            directories. All other names that begin with a dot are not there.
+        follow_symlinks: whether a symbolic link may lead out of the directory.
+        precompressed: whether `x.br` or `x.gz` is sent in the place of `x` to a client that
+            accepts it. Such a copy is used only if it is not older than the file.
+        not_found: a file of the directory that is sent, with status 404, where there is none.
+        fallback: a file of the directory that is sent where there is none, if the path's last
+            name has no dot and the client names HTML as what it wants: for single-page applications.
+        cache_bytes: how much to remember of files that are asked for; 0 for nothing.
+        clock: tells seconds, from whenever. A file is looked at for changes once in a second.
 
     Raises:
-        ValueError: there is no such directory.
+        ValueError: there is no such directory, or file in it, or an argument makes no sense.
     """
 
+    __slots__ = ("_cache", "_fallback", "_index", "_labels", "_listing", "_not_found", "_root", "_side_files")
+
     def __init__(self, directory: str | os.PathLike[str], *, index: str = "index.html", listing: bool = False,
-                 max_age: int = 0) -> None:
-        self._root = Path(directory).resolve()
-        if not self._root.is_dir():
-            raise ValueError(f"there is no directory {os.fspath(directory)}")
+                 max_age: int = 0, immutable: str | Iterable[str] = (), types: Mapping[str, str] | None = None,
+                 dotfiles: str | Iterable[str] = (), follow_symlinks: bool = False, precompressed: bool = False,
+                 not_found: str = "", fallback: str = "", cache_bytes: int = 16 * 1024 * 1024,
+                 clock: Callable[[], float] = time.monotonic) -> None:
+        self._root = Root(directory, dotfiles, follow_symlinks)
+        self._labels = Labels(types or {}, max_age, immutable)
+        self._cache: FileCache[Resource] = FileCache(weight=cache_bytes, clock=clock)
+        self._side_files = SIDE_FILES if precompressed else ()
+        if index and not is_innocent(index):
+            raise ValueError(f"the index is the name of a file, not {index!r}")
         self._index = index
         self._listing = listing
-        self._cache_control = f"max-age={max_age}" if max_age else "no-cache"
+        self._not_found = self._names_of(not_found)
+        self._fallback = self._names_of(fallback)
 
     def __repr__(self) -> str:
-        return f"<StaticFiles {self._root}>"
+        return f"<StaticFiles {self._root.path}>"
 
     def __call__(self, request: Request) -> Response:
-        if request.method not in ("GET", "HEAD"):
-            raise HTTPError(405, "Files can only be fetched.", {"Allow": "GET, HEAD"})
-        path = self._resolve(request.path)
-        if os.path.isdir(path):
-            # Of the whole path: where a mount's own prefix was asked for, what is left of it is "/" all the same.
-            if not request.head.path.endswith("/"):
-                return _redirect_into(request)
-            if not os.path.isfile(path / self._index):
-                return self._list(request, path)
-            path = self._inside(path / self._index)
-        return self._send(request, path)
-
-    def _resolve(self, path: str) -> Path:
-        """The real path of a request's path.
+        """The answer to a request.
 
         Raises:
-            HTTPError: 404, whatever the reason; the peer need not know what is outside.
+            HTTPError: 404, there is no such file; 405, it is to be more than fetched; 412, 416,
+                it is not as the client wants it; 503, it cannot be read now.
         """
-        segments = [segment for segment in path.split("/") if segment]
-        if not all(map(_is_plain, segments)):
-            raise HTTPError(404, "There is no such file.")
-        real = self._inside(self._root.joinpath(*segments))
-        if path.endswith("/") and not os.path.isdir(real):
-            raise HTTPError(404, "There is no such file.")
-        return real
-
-    def _inside(self, path: Path) -> Path:
-        """`path` with all links followed, which may not have led out of the directory."""
+        kept = self._cache.get(request.path)
+        # A mount that was asked for without its slash has the path "/" too, but must be redirected.
+        if kept is not None and request.method in _FETCHING \
+                and (not kept.is_index or request.head.path.endswith("/")):
+            return self._send(request, kept)
+        if request.method not in _FETCHING:
+            raise HTTPError(405, "Files can only be fetched.", {"Allow": "GET, HEAD"})
         try:
-            real = path.resolve(strict=True)
-        except (OSError, RuntimeError, ValueError):  # not there; links in a circle; a name too long or not encodable
-            raise HTTPError(404, "There is no such file.") from None
-        if not real.is_relative_to(self._root):
-            raise HTTPError(404, "There is no such file.")
-        return real
+            found = self._find(request)
+        except HTTPError as error:
+            if error.status != 404:
+                raise
+            return self._send_instead(request, error)
+        return found if isinstance(found, Response) else self._send(request, found)
 
-    def _send(self, request: Request, path: Path) -> Response:
-        file, status = _open(path)
+    # Finding
+
+    def _find(self, request: Request) -> Resource | Response:
+        """What a path stands for: a file, or a directory's answer."""
+        path = request.path
+        names = self._root.segments(path)
+        location = self._root.location(names)
+        real = self._root.real(location)
+        if not os.path.isdir(real):
+            if path.endswith("/"):
+                raise missing()
+            return self._load("/" + "/".join(names), names)
+        # Of the whole path: where a mount's own prefix was asked for, what is left of it is "/" all the same.
+        if not request.head.path.endswith("/"):
+            return _redirect_into(request)
+        if self._index and os.path.lexists(os.path.join(location, self._index)):
+            return self._load("/".join(["", *names, ""]), [*names, self._index], is_index=True)
+        if not self._listing:
+            raise missing()
+        return list_directory(self._root, real, request.head.path)
+
+    def _load(self, key: str, names: list[str], is_index: bool = False, vary: tuple[str, ...] = ()) -> Resource:
+        """The resource of a file; remembered by `key`, and by no other spelling of the path."""
+        kept = self._cache.get(key)
+        if kept is not None:
+            return kept
+        location = self._root.location(names)
+        sides = [(coding, location + suffix) for coding, suffix in self._side_files]
+        # Before anything is read: what changes while we read must be seen as a change.
+        witnesses = [(place, identity_at(place)) for place in (location, *[side for _, side in sides])]
+        real = self._root.real(location)
+        status, body = examine(real)
+        found = [(side, coding, copy) for coding, side in sides if (copy := self._copy(side, status))]
+        if found:
+            vary = (*vary, "Accept-Encoding")
+        labels, path = self._labels, "/".join(names)
+        plain = Representation(labels, path, location, real, status, body, "", vary)
+        copies = [Representation(labels, path, side, *copy, coding, vary) for side, coding, copy in found]
+        resource = Resource(witnesses, plain, copies, is_index)
+        self._cache.put(key, resource)
+        return resource
+
+    def _copy(self, location: str, original: os.stat_result) -> tuple[str, os.stat_result, bytes | None] | None:
+        """A compressed copy of a file, if there is one that is not older than the file."""
         try:
-            headers = {"Content-Type": _media_type(path), "Cache-Control": self._cache_control,
-                       "Accept-Ranges": "bytes",
-                       "ETag": f'"{status.st_mtime_ns:x}-{status.st_size:x}"',
-                       "Last-Modified": formatdate(int(status.st_mtime), usegmt=True)}
-            if _is_fresh(request, headers["ETag"], int(status.st_mtime)):
-                file.close()
-                return Response(status=304, headers=headers)
-            offset, length, code = 0, status.st_size, 200
-            wanted = _range(request, headers["ETag"], status.st_size)
-            if wanted is not None:
-                offset, length = wanted
-                code = 206
-                headers["Content-Range"] = f"bytes {offset}-{offset + length - 1}/{status.st_size}"
-            if length > SMALL_FILE:
-                return Response(FileBody(file, offset, length), code, headers)
-            with file:
-                file.seek(offset)
-                return Response(file.read(length), code, headers)
+            real = self._root.real(location)
+            status, body = examine(real)
+        except HTTPError as error:
+            if error.status != 404:
+                raise
+            return None
+        return (real, status, body) if int(status.st_mtime) >= int(original.st_mtime) else None
+
+    def _names_of(self, path: str) -> list[str]:
+        """The names in the path of a file that is to be sent in the place of others; none if there is no path."""
+        if not path:
+            return []
+        try:
+            names = self._root.segments(path)
+            if os.path.isfile(self._root.real(self._root.location(names))):
+                return names
+        except HTTPError:
+            pass
+        raise ValueError(f"there is no file {path} in {self._root.path}")
+
+    # Sending
+
+    def _send(self, request: Request, resource: Resource) -> Response:
+        """The answer with a file."""
+        shown = resource.plain
+        if not resource.is_single:
+            shown = self._choose(request, resource)
+        body = shown.body
+        if body is not None and not request.headers.has_any(_ASKING):
+            return Response.from_fields(body, 200, shown.fields)
+        if body is not None:
+            return _answer(request, shown, io.BytesIO(body))
+        file, shown = self._open(shown)
+        try:
+            return _answer(request, shown, file)
         except BaseException:
             file.close()
             raise
 
-    def _list(self, request: Request, path: Path) -> Response:
-        if not self._listing:
-            raise HTTPError(404, "There is no such file.")
+    def _choose(self, request: Request, resource: Resource) -> Representation:
+        """The file itself or a compressed copy. Parts are always those of the file: of a copy they are of no use."""
+        headers = request.headers
+        return resource.plain if "range" in headers else resource.choose(headers.get("accept-encoding", ""))
+
+    def _open(self, shown: Representation) -> tuple[io.FileIO, Representation]:
+        """A file, open, and what it is now: where it is no longer what it was, all is found out anew."""
+        file, status = open_regular(shown.real)
+        if identity_of(status) == shown.identity:
+            return file, shown
+        file.close()
+        real = self._root.real(shown.location)
+        file, status = open_regular(real)
+        return file, shown.renewed(real, status)
+
+    def _send_instead(self, request: Request, error: HTTPError) -> Response:
+        """The answer where there is no file: another one, if there is one for that.
+
+        Raises:
+            HTTPError: there is none.
+        """
+        if self._fallback and self._is_page(request):
+            page = self._load_instead(_FALLBACK, self._fallback, ("Accept",))
+            if page is not None:
+                return self._send(request, page)
+        page = self._load_instead(_NOT_FOUND, self._not_found) if self._not_found else None
+        if page is None:
+            raise error
+        shown = self._choose(request, page)
+        # Conditions and ranges are of what was asked for, and that is not there (RFC 9110 §13.2.1).
+        fields = (*[field for field in shown.fields if field[0] not in _NOT_OF_A_STATUS], _NO_CACHE)
+        if shown.body is not None:
+            return Response.from_fields(shown.body, 404, fields)
+        file, shown = self._open(shown)
+        return Response.from_fields(FileBody(file, 0, shown.size), 404, fields)
+
+    def _load_instead(self, key: str, names: list[str], vary: tuple[str, ...] = ()) -> Resource | None:
         try:
-            entries = sorted((not entry.is_dir(), entry.name.lower(), entry.name)
-                             for entry in path.iterdir() if _is_plain(entry.name))
-        except OSError:
-            raise HTTPError(404, "There is no such file.") from None
-        names = [name if is_file else f"{name}/" for is_file, _, name in entries]
-        if path != self._root:
-            names.insert(0, "../")
-        items = "".join(f'<li><a href="{html.escape(quote(name))}">{html.escape(name)}</a></li>\n' for name in names)
-        page = _LISTING.format(title=html.escape(request.head.path), items=items)
-        return Response(page, content_type="text/html; charset=utf-8")
+            return self._load(key, names, vary=vary)
+        except HTTPError as error:
+            if error.status != 404:
+                raise
+            return None  # it was there when we began
+
+    def _is_page(self, request: Request) -> bool:
+        """Whether a path may be one of a single-page application, and a page is wanted."""
+        names = request.path.split("/")
+        return "." not in names[-1] and all(self._root.shows(name) for name in names if name) \
+            and _wants_page(request.headers.get("accept", ""))
 
 
-_LISTING = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<meta name="color-scheme" content="light dark">
-<title>{title}</title>
-<h1>{title}</h1>
-<ul>
-{items}</ul>
-</html>
-"""
-
-
-def _is_plain(name: str) -> bool:
-    """Whether a file of this name is shown: not if it is hidden, could lead elsewhere, or is no text."""
-    return not name.startswith(".") and not _FORBIDDEN.search(name)
-
-
-def _open(path: Path) -> tuple[BinaryIO, os.stat_result]:
-    """A regular file, opened, and what `stat` says of it."""
-    try:
-        # Without O_NONBLOCK, opening a FIFO waits for somebody to write into it.
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    except OSError as error:
-        if error.errno in (errno.EMFILE, errno.ENFILE):  # the file may well be there
-            raise HTTPError(503, "The server has too many files open.", {"Retry-After": "1"}) from None
-        raise HTTPError(404, "There is no such file.") from None
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode):
-        os.close(descriptor)
-        raise HTTPError(404, "There is no such file.")
-    return os.fdopen(descriptor, "rb"), status
-
-
-def _media_type(path: Path) -> str:
-    guessed, encoding = mimetypes.guess_type(path.name)
-    if encoding is not None or guessed is None:
-        return "application/octet-stream"
-    is_text = guessed.startswith("text/") or guessed == "application/javascript"
-    return f"{guessed}; charset=utf-8" if is_text else guessed
+def _wants_page(accepted: str) -> bool:
+    """Whether an `Accept` names HTML, or text: `*/*` comes from scripts and tools, for whatever they fetch."""
+    return _PAGE.search(accepted) is not None and quality(accepted, "text/html") > 0
 
 
 def _redirect_into(request: Request) -> Response:
@@ -187,43 +259,44 @@ def _redirect_into(request: Request) -> Response:
     return Response(status=301, headers={"Location": f"./{last}/"})
 
 
-def _is_fresh(request: Request, etag: str, modified: int) -> bool:
-    """Whether the client has this very file: by its tags if it sent some, else by the date (RFC 9110 §13.2.2)."""
-    tags = request.headers.get("if-none-match")
-    if tags is not None:
-        return tags.strip() == "*" or etag in [tag.strip().removeprefix("W/") for tag in tags.split(",")]
-    since = _http_date(request.headers.get("if-modified-since"))
-    return since is not None and modified <= since
 
-
-def _range(request: Request, etag: str, size: int) -> tuple[int, int] | None:
-    """Offset and length of the one range asked for; None to send the whole file.
+def _answer(request: Request, shown: Representation, file: io.FileIO | io.BytesIO) -> Response:
+    """The answer to a request that may have conditions and ranges; closes the file if that is not needed for it.
 
     Raises:
-        HTTPError: 416, it begins beyond the end.
+        HTTPError: 412, 416, or 503 if the file is no longer as long as it was.
     """
-    asked = _RANGE.fullmatch(request.headers.get("range", ""))
-    condition = request.headers.get("if-range")
-    if asked is None or not size or request.method != "GET" or (condition is not None and condition != etag):
-        return None
-    first, last = asked.groups()
-    if not first and not last:
-        return None
-    begin = int(first) if first else max(0, size - int(last))
-    end = min(int(last), size - 1) if first and last else size - 1
-    if first and last and int(last) < begin:
-        return None
-    if begin > end:
-        raise HTTPError(416, "The range lies outside of the file.", {"Content-Range": f"bytes */{size}"})
-    return begin, end - begin + 1
+    status = evaluate(request, shown.etag, shown.modified)
+    if status == 304:
+        file.close()
+        return Response.from_fields(b"", 304, shown.unchanged)
+    if status is not None:
+        raise HTTPError(status, "The file is not the one that was expected.")
+    value = request.headers.get("range")
+    # RFC 9110 §14.2: for no other method is there such a thing as a range.
+    ranges = None
+    if value is not None and request.method == "GET" and range_applies(request, shown.etag, shown.modified):
+        ranges = parse_ranges(value, shown.size)
+    if ranges is None:
+        return Response.from_fields(_part(file, Range(0, shown.size)), 200, shown.fields)
+    if not ranges:
+        raise HTTPError(416, "The range lies outside of the file.", {"Content-Range": f"bytes */{shown.size}"})
+    if len(ranges) == 1:
+        field = make_field("Content-Range", ranges[0].content_range(shown.size))
+        return Response.from_fields(_part(file, ranges[0]), 206, (*shown.fields, field))
+    parts = MultipartBody(file, shown.size, ranges, shown.content_type)
+    fields = [field for field in shown.fields if field[0] != "content-type"]
+    fields += [make_field("Content-Type", parts.content_type), make_field("Content-Length", str(parts.length))]
+    return Response.from_fields(parts, 206, tuple(fields))
 
 
-def _http_date(text: str | None) -> float | None:
-    if text is None:
-        return None
-    try:
-        date = parsedate_to_datetime(text)
-        # One of the three forms of a date names no zone, for it is always GMT (RFC 9110 §5.6.7).
-        return (date if date.tzinfo is not None else date.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        return None
+def _part(file: io.FileIO | io.BytesIO, part: Range) -> Body:
+    """A part of a file as a body: read now if it is small, which also closes the file."""
+    if part.length > SMALL_FILE:
+        assert isinstance(file, io.FileIO)
+        return FileBody(file, part.start, part.length)
+    with file:
+        data = read_exactly(file, part.start, part.length)
+    if data is None:
+        raise busy("The file is being changed.")
+    return data
