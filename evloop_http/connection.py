@@ -22,10 +22,11 @@ The application's is any other exception: logged, answered with 500. The net's i
 from __future__ import annotations
 
 from concurrent.futures import Future
+from functools import partial
 
 from .exchange import Exchange, Progress, Upload, checked, dispose, failure, file_length, outcome
 from .http1 import CONTINUE, BodyData, EndOfMessage, Pause, ProtocolError, RequestParser
-from .messages import HTTPError, RequestHead, Response
+from .messages import HTTPError, PushedBody, RequestHead, Response
 from .net.transport import HIGH_WATER, Transport
 from .service import FOLLOWERS, Service, State
 
@@ -106,7 +107,7 @@ class Connection:
                 self.close()
             return
         self._parser.feed(data)
-        if self.state is not HANDLING:
+        if self.state is not HANDLING and self.state is not WRITING:
             self._read()
         elif self._parser.pending >= READ_AHEAD:
             self._transport.reading = False
@@ -116,7 +117,9 @@ class Connection:
             self.close()
             return
         self._parser.feed_eof()
-        if self.state is not HANDLING:
+        if self.state is WRITING:
+            self.close()  # whoever listens for what is pushed and has closed his side has gone
+        elif self.state is not HANDLING:
             self._read()
 
     def on_progress(self) -> None:
@@ -140,7 +143,7 @@ class Connection:
         elif self.state is HANDLING:
             self._give_up()
         elif self.state is WRITING:
-            self._abort()
+            self._beat_or_abort()
         else:
             self.close()
         self._transport.settle()
@@ -322,6 +325,8 @@ class Connection:
         self._exchange = exchange = Exchange(head, started, keep_alive)
         self._enter(WRITING)
         self._transport.hold(data)
+        if isinstance(response.body, PushedBody):
+            response.body.attach(partial(self._service.reactor.call_soon_threadsafe, self._resume, exchange))
         exchange.begin(self._transport, response, framing)
         return self.state is WRITING and self._advance()  # the socket may have gone meanwhile
 
@@ -344,6 +349,8 @@ class Connection:
             self.on_progress()
         if progress is Progress.FAILED:
             self._abort()  # the head is out, so there is no other way to say it
+        elif progress is Progress.PAUSED:
+            self._await_push(exchange)
         elif progress is Progress.YIELDED:
             exchange.scheduled = True
             self._service.reactor.call_soon(self._resume, exchange)
@@ -353,6 +360,24 @@ class Connection:
                 return True
             self._linger()
         return False
+
+    def _await_push(self, exchange: Exchange) -> None:
+        """The application has nothing to send yet: listen for the peer's leaving, and speak up now and then."""
+        pushed = exchange.pushed
+        assert pushed is not None
+        if self._service.draining:
+            pushed.end()
+        self._transport.reading = self._parser.pending < READ_AHEAD
+        self._timer.move(self._service.reactor.time() + min(pushed.interval, self._service.seconds[WRITING]))
+
+    def _beat_or_abort(self) -> None:
+        exchange = self._exchange
+        if exchange is None or exchange.pushed is None or self._transport.queued:
+            self._abort()
+            return
+        exchange.beat(self._transport)
+        if self.state is WRITING:
+            self._await_push(exchange)
 
     def _resume(self, exchange: Exchange) -> None:
         exchange.scheduled = False
@@ -372,6 +397,8 @@ class Connection:
         """The server stops: an idle connection ends soon, a busy one after its answer."""
         if self.state is IDLE:
             self._timer.move(self._service.reactor.now + self._service.seconds[IDLE])
+        elif self._exchange is not None and self._exchange.pushed is not None:
+            self._exchange.pushed.end()
 
     def _linger(self) -> None:
         """Say that no more follows, and wait for the peer to say so too."""

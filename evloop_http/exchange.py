@@ -17,7 +17,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from .http1 import BodyEncoder
-from .messages import FileBody, HTTPError, Request, RequestHead, Response
+from .messages import NOT_YET, FileBody, HTTPError, PushedBody, Request, RequestHead, Response
 from .net.transport import HIGH_WATER, Transport
 from .service import Service, Timeouts
 
@@ -109,6 +109,7 @@ class Progress(enum.Enum):
     """How far an answer is."""
 
     WAITING = "for the socket to have room"
+    PAUSED = "for the application to have more"
     YIELDED = "there is more, but others have their turn first"
     DONE = "the socket has taken all of it"
     FAILED = "it cannot be finished"
@@ -134,6 +135,12 @@ class Exchange:
         self._future: Future[Response] | None = None
         self._framing: BodyEncoder | None = None
         self._pieces: Iterator[bytes] = iter(())
+
+    @property
+    def pushed(self) -> PushedBody | None:
+        """The body of the answer, if it is one that others push into."""
+        body = self.response.body if self.response is not None else None
+        return body if isinstance(body, PushedBody) else None
 
     def wait_for(self, request: Request, future: Future[Response]) -> None:
         """The application works at it."""
@@ -170,6 +177,8 @@ class Exchange:
                 if transport.closed or transport.queued >= HIGH_WATER:
                     return Progress.WAITING
                 piece = next(self._pieces, _NO_MORE)
+                if piece is NOT_YET:
+                    return Progress.PAUSED if transport.flush() else Progress.WAITING
                 if piece is _NO_MORE:
                     transport.write(framing.finish())
                     return Progress.DONE
@@ -179,6 +188,11 @@ class Exchange:
             logger.error("%s: the body of the answer failed", self.head.line if self.head else "-", exc_info=error)
             return Progress.FAILED
         return Progress.YIELDED
+
+    def beat(self, transport: Transport) -> None:
+        """Say nothing, to see whether the peer is still there."""
+        if self.pushed is not None and self._framing is not None:
+            transport.write(self._framing.encode(self.pushed.heartbeat))
 
     def end(self, service: Service, transport: Transport) -> None:
         """It is over, finished or not: tell the application if it is still at work, close what the answer holds.
