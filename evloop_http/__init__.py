@@ -37,6 +37,8 @@ The house, in the order in which it is best read:
     connection      JOINT: the state machine of one client
     server          JOINT: listen, accept, limit, drain, stop
     access          the access log
+    testing         a client without sockets, for tests
+    pytest_plugin   fixtures that serve
     app/            Request in, Response out; no sockets
     cli             evloop-http demo | serve DIR | run MODULE:APP
     demo/           the demo site
@@ -54,6 +56,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .access import AccessLog
     from .app.application import App, after
+    from .app.events import EventStream
     from .app.request import Request
     from .app.static import StaticFiles
     from .app.templates import Templates
@@ -70,6 +73,7 @@ _HOME = {
     "AccessLog": "access",
     "App": "app.application",
     "after": "app.application",
+    "EventStream": "app.events",
     "Request": "app.request",
     "StaticFiles": "app.static",
     "Templates": "app.templates",
@@ -88,9 +92,9 @@ _HOME = {
     "tls_context": "server",
 }
 
-__all__ = ["READ", "WRITE", "AccessLog", "App", "FileBody", "HTTPError", "Headers", "Limits", "ProtocolError",
-           "Reactor", "Request", "Response", "Server", "StaticFiles", "Templates", "Timeouts", "Timer", "after",
-           "tls_context"]
+__all__ = ["READ", "WRITE", "AccessLog", "App", "EventStream", "FileBody", "HTTPError", "Headers", "Limits",
+           "ProtocolError", "Reactor", "Request", "Response", "Server", "StaticFiles", "Templates", "Timeouts", "Timer",
+           "after", "tls_context"]
 
 
 def __getattr__(name: str) -> Any:

@@ -37,7 +37,8 @@ def names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-ALL = names("__init__ __main__ messages http1 net app service exchange connection server access cli demo")
+ALL = names("__init__ __main__ messages http1 net app service exchange connection server access testing pytest_plugin "
+            "cli demo")
 
 RULES = {
     "messages": Rule(names(""), names("socket ssl selectors threading")),
@@ -49,6 +50,8 @@ RULES = {
     "connection": Rule(names("messages http1 net service exchange"), names("socket ssl selectors time")),
     "server": Rule(names("connection service http1 net")),
     "access": Rule(names("messages"), names("socket ssl selectors threading")),
+    "testing": Rule(names("messages http1"), names("socket ssl selectors")),
+    "pytest_plugin": Rule(names("server")),
     "cli": Rule(ALL, optional=True),
     "demo": Rule(ALL, optional=True),
     "__init__": Rule(ALL),
@@ -57,7 +60,7 @@ RULES = {
 
 
 #: What needs an extra from its first line on, and is imported by nothing of ours.
-ON_REQUEST = {f"{PACKAGE}.http1.strategies": names("hypothesis")}
+ON_REQUEST = {f"{PACKAGE}.http1.strategies": names("hypothesis"), f"{PACKAGE}.pytest_plugin": names("pytest")}
 
 
 class Import(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from asking import content, make_request
-from evloop_http import Response, Templates
+from evloop_http import App, Response, Templates
 
 jinja2 = pytest.importorskip("jinja2", reason="the 'templates' extra is not installed")
 
@@ -71,3 +72,43 @@ def test_without_jinja_it_is_said_what_to_install(tmp_path: Path, monkeypatch: p
     monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(RuntimeError, match=r"evloop-http\[templates\]"):
         Templates(tmp_path)
+
+
+def test_templates_of_a_package_are_found_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "shop_pages" / "pages").mkdir(parents=True)
+    (tmp_path / "shop_pages" / "__init__.py").write_text("")
+    (tmp_path / "shop_pages" / "pages" / "a.html").write_text("from the package")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert content(Templates("pages", package="shop_pages").render("a.html")) == b"from the package"
+    with pytest.raises(ValueError, match="shop_pages"):
+        Templates("nowhere", package="shop_pages")
+    with pytest.raises(ValueError, match="no package 'no_such_package'"):
+        Templates(package="no_such_package")
+
+
+def rendered_twice(folder: Path, templates: Templates) -> list[bytes]:
+    """What a template gives before and after a change of its file."""
+    (folder / "page.html").write_text("old")
+    os.utime(folder / "page.html", (1, 1))
+    before = content(templates.render("page.html"))
+    (folder / "page.html").write_text("new")
+    return [before, content(templates.render("page.html"))]
+
+
+def test_a_changed_template_is_read_again_in_development_only(tmp_path: Path) -> None:
+    assert rendered_twice(tmp_path, Templates(tmp_path)) == [b"old", b"old"]
+    assert rendered_twice(tmp_path, Templates(tmp_path, reload=True)) == [b"old", b"new"]
+    assert rendered_twice(tmp_path, Templates(tmp_path, app=App(debug=True))) == [b"old", b"new"]
+    assert rendered_twice(tmp_path, Templates(tmp_path, app=App())) == [b"old", b"old"]
+
+
+def test_templates_name_routes_and_not_paths(tmp_path: Path) -> None:
+    app = App()
+
+    @app.get("/users/{name}")
+    def user(request: object, name: str) -> str:
+        return name
+
+    (tmp_path / "page.html").write_text("<a href=\"{{ url_for('user', name='a b&c') }}\">")
+    page = content(Templates(tmp_path, app=app).render("page.html"))
+    assert page in (b'<a href="/users/a%20b%26c">', b'<a href="/users/a%20b&amp;c">')
