@@ -33,8 +33,10 @@ The house, in the order in which it is best read:
         tls             the same, over TLS
         listener        where connections come from
     service         JOINT: what the connections share: states, timeouts, the application
-    exchange        JOINT: one request, from its body to the last byte of its answer
-    connection      JOINT: the state machine of one client
+    upload          JOINT: a body on its way to the application
+    exchange        JOINT: one answer, from its request to its last byte
+    answering       JOINT: the half of a connection that speaks
+    connection      JOINT: the state machine of one client, and the half that listens
     server          JOINT: listen, accept, limit, drain, stop
     access          the access log
     testing         a client without sockets, for tests

@@ -102,6 +102,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
                         help="open at a time; more wait (default: %(default)s)")
     limits.add_argument("--max-body", type=positive, default=defaults[0].body, metavar="BYTES",
                         help="largest request body (default: %(default)s)")
+    limits.add_argument("--max-stream", type=positive, default=1 << 30, metavar="BYTES",
+                        help="largest body that a handler takes while it comes (default: %(default)s)")
     limits.add_argument("--idle-timeout", type=seconds, default=defaults[1].idle, metavar="SECONDS",
                         help="how long a connection may be idle (default: %(default)s)")
 
@@ -252,6 +254,7 @@ def make_server(options: argparse.Namespace, application: Application) -> Server
         limits=Limits(body=options.max_body),
         timeouts=Timeouts(idle=options.idle_timeout),
         max_connections=options.max_connections,
+        max_stream=options.max_stream,
         access_log=AccessLog(options.access_log) if options.access_log else None,
     )
 

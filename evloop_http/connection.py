@@ -24,40 +24,42 @@ from __future__ import annotations
 from concurrent.futures import Future
 from functools import partial
 
-from .exchange import Exchange, Progress, Upload, checked, dispose, failure, file_length, outcome
-from .http1 import CONTINUE, BodyData, EndOfMessage, Pause, ProtocolError, RequestParser
-from .messages import HTTPError, PushedBody, RequestHead, Response
-from .net.transport import HIGH_WATER, Transport
-from .service import FOLLOWERS, Service, State
-
-HANDSHAKING, IDLE, READING_HEADERS, READING_BODY, HANDLING, WRITING, LINGERING, CLOSED = State
+from .answering import (
+    CLOSED,
+    HANDLING,
+    IDLE,
+    LINGERING,
+    READ_AHEAD,
+    READING_BODY,
+    READING_HEADERS,
+    WRITING,
+    Answering,
+)
+from .exchange import Exchange, checked, dispose, failure, outcome
+from .http1 import CONTINUE, BodyData, EndOfMessage, Pause, ProtocolError
+from .http1.rules import BODY_LARGE
+from .messages import HTTPError, RequestHead, Response
+from .net.transport import Transport
+from .service import Service
+from .upload import Upload, UploadStream
 
 #: The parser's events handled in one wake; what is left of a pipeline has its turn in the next.
 EVENT_BUDGET = 64
-#: Bytes of further requests that are read while one is being handled; the rest waits in the kernel.
-READ_AHEAD = 64 * 1024
 #: Bytes discarded while lingering. A client that is not through with its upload by then gets a reset.
 LINGER_BYTES = 64 * 1024 * 1024
 
 
-class Connection:
-    """The state machine of one client; owns its transport."""
+class Connection(Answering):
+    """The state machine of one client."""
 
-    __slots__ = ("_discarded", "_exchange", "_parser", "_service", "_timer", "_transport", "_upload",
-                 "requests", "state")
+    __slots__ = ("_discarded", "_upload", "requests")
 
     def __init__(self, transport: Transport, service: Service) -> None:
-        self._transport = transport
-        self._service = service
-        self._parser = RequestParser(service.heads)
-        self._timer = service.reactor.timer(self._on_deadline)
-        self._upload: Upload | None = None
-        self._exchange: Exchange | None = None
+        super().__init__(transport, service)
+        self._upload: Upload | UploadStream | None = None
         self._discarded = 0
         #: requests handled so far
         self.requests = 0
-        self.state = HANDSHAKING
-        self._timer.move(service.reactor.now + service.seconds[HANDSHAKING])
         service.connections.add(self)
         transport.open(self)
 
@@ -78,22 +80,6 @@ class Connection:
     def deadline(self) -> float:
         """When the present state is over, in seconds of the reactor's clock."""
         return self._timer.deadline
-
-    def _enter(self, state: State) -> None:
-        """Change the state, which nothing else does, and with it what is listened for and for how long."""
-        if state not in FOLLOWERS[self.state]:
-            raise RuntimeError(f"a connection cannot go from {self.state.name} to {state.name}")
-        self.state = state
-        service = self._service
-        # In HANDLING too, to notice a reset; see READ_AHEAD.
-        self._transport.reading = state is not WRITING and state is not CLOSED
-        # Timer.move, written out: this is done twice a request, and the condition is met once in a connection.
-        timer = self._timer
-        # `now` is the beginning of the turn, and a handler may have taken its time since; a peer is not charged for it.
-        now = service.reactor.now if state is IDLE or state is HANDLING else service.reactor.time()
-        timer.deadline = deadline = now + service.seconds[state]
-        if deadline < timer.filed:
-            timer.move(deadline)
 
     # What the transport tells
 
@@ -121,18 +107,6 @@ class Connection:
             self.close()  # whoever listens for what is pushed and has closed his side has gone
         elif self.state is not HANDLING:
             self._read()
-
-    def on_progress(self) -> None:
-        if self.state is WRITING:
-            # The clock itself: what was sent may have taken the application its time in this turn.
-            self._timer.move(self._service.reactor.time() + self._service.seconds[WRITING])
-
-    def on_room(self) -> None:
-        # In other states what was queued are the answers of a pipeline, and nobody waits for them.
-        if self.state is WRITING and self._advance():
-            self._read()
-
-    on_drained = on_room
 
     def on_plaintext(self) -> None:
         self._refuse(400, "This port speaks HTTPS, and the request came without TLS.")
@@ -177,11 +151,19 @@ class Connection:
         self._yield_turn()
 
     def _begin_body(self, head: RequestHead) -> bool:
+        service = self._service
+        now = service.reactor.time()
+        if service.streams is not None and service.streams(head):
+            wake = partial(service.reactor.call_soon_threadsafe, self._on_upload_room)
+            self._upload = stream = UploadStream(head, now, wake, paused=head.expects_continue)
+            return self._handle(head, b"", stream)
+        if head.content_length is not None and head.content_length > service.body_limit:
+            raise ProtocolError(BODY_LARGE)
         self._enter(READING_BODY)
-        self._upload = Upload(head, self._service.reactor.time())
-        return not head.expects_continue or self._invite_body(head)
+        self._upload = Upload(head, now, service.body_limit)
+        return not head.expects_continue or self._invite_or_refuse(head)
 
-    def _invite_body(self, head: RequestHead) -> bool:
+    def _invite_or_refuse(self, head: RequestHead) -> bool:
         """Answer `Expect: 100-continue`: with the application's refusal, if it has one, before the body is sent."""
         service, transport = self._service, self._transport
         if service.preview is not None:
@@ -192,21 +174,53 @@ class Connection:
                 refusal = failure(head, error)
             if refusal is not None:
                 return self._answer(head, checked(head, refusal), service.reactor.now, keep_alive=False)
-        if not self._parser.pending:
-            transport.write(CONTINUE)
-        return not transport.closed
+        return self._invite()
+
+    def _invite(self) -> bool:
+        if not self._parser.pending:  # or it comes without having been asked for
+            self._transport.write(CONTINUE)
+        return not self._transport.closed
 
     def _on_body(self, data: bytes) -> bool:
         upload = self._upload
         assert upload is not None
-        upload.add(data)
-        self._timer.move(upload.deadline(self._service.timeouts))
-        return True
+        if upload.add(data):
+            self._timer.move(upload.deadline(self._service.timeouts))
+            return True
+        self._await_handler()
+        return False
 
     def _on_end(self) -> bool:
         upload, self._upload = self._upload, None
+        if isinstance(upload, Upload):
+            return self._handle(upload.head, upload.take())
         assert upload is not None
-        return self._handle(upload.head, upload.body)
+        upload.end()
+        self._await_handler()
+        return False
+
+    # A body that the handler takes while it comes: READING_BODY while there is room for it, else HANDLING
+
+    def _await_handler(self) -> None:
+        """Its next step is the handler's: to take what has come, or to answer."""
+        if isinstance(self._upload, UploadStream):
+            self._upload.pause(self._service.reactor.time())
+        self._enter(HANDLING)
+        self._read_ahead()
+
+    def _on_upload_room(self) -> None:
+        """The handler has taken what had come, or asks for the first of it."""
+        upload = self._upload
+        if isinstance(upload, UploadStream) and self.state is HANDLING:
+            if self._go_on_with(upload):
+                self._read()
+            self._transport.settle()
+
+    def _go_on_with(self, upload: UploadStream) -> bool:
+        upload.resume(self._service.reactor.time())
+        self._enter(READING_BODY)
+        self._timer.move(upload.deadline(self._service.timeouts))
+        return upload.received > 0 or not upload.head.expects_continue or self._invite()
 
     def _wait(self, pause: Pause) -> bool:
         """The parser needs more bytes, or knows that there are none."""
@@ -236,8 +250,8 @@ class Connection:
 
     # Handling
 
-    def _handle(self, head: RequestHead, body: bytes) -> bool:
-        """Have a request answered; whether the answer is out and there is more to read."""
+    def _handle(self, head: RequestHead, body: bytes, stream: UploadStream | None = None) -> bool:
+        """Have a request answered; whether the answer is out, or the body to come, and there is more to read."""
         self.requests += 1
         self._enter(HANDLING)
         service, transport = self._service, self._transport
@@ -246,6 +260,9 @@ class Connection:
         # The application's exceptions end here.
         try:
             request = make_request(head, body, transport.client, "https" if transport.secure else "http")
+            del body  # the request's to keep, or to let go of
+            if stream is not None:
+                request.receive(stream)
             answer = application(request)
         except Exception as error:
             answer = failure(head, error)
@@ -253,23 +270,26 @@ class Connection:
             self.close()
             raise
         if isinstance(answer, Response):
-            return self._answer(head, answer, started)
+            return self._answer(head, answer, started, stream is None)
         if not isinstance(answer, Future):
-            return self._answer(head, checked(head, answer), started)
+            return self._answer(head, checked(head, answer), started, stream is None)
         if answer.done():
-            return self._answer(head, outcome(head, answer), started)
+            return self._answer(head, outcome(head, answer), started, stream is None)
         self._exchange = exchange = Exchange(head, started)
-        exchange.wait_for(request, answer)
-        transport.reading = self._parser.pending < READ_AHEAD
+        exchange.wait_for(request, answer, stream)
+        self._read_ahead()
         call_soon = service.reactor.call_soon_threadsafe
         answer.add_done_callback(lambda future: call_soon(self._on_outcome, exchange, head, future))
-        return False
+        return stream is not None and not stream.paused and self._go_on_with(stream)
 
     def _on_outcome(self, exchange: Exchange, head: RequestHead, future: Future[Response]) -> None:
         """A future is done: in its own time, and perhaps when nobody waits for it any more."""
         if self._exchange is exchange:
             self._exchange = None
-            if self._answer(head, outcome(head, future), exchange.started):
+            exchange.settle()
+            # Of a body that the handler did not want to the end, the rest is not read: behind it there is no request.
+            is_whole, self._upload = self._upload is None, None
+            if self._answer(head, outcome(head, future), exchange.started, is_whole):
                 self._read()
             self._transport.settle()
         elif not future.cancelled():
@@ -279,116 +299,15 @@ class Connection:
         """The application has had its time."""
         exchange = self._exchange
         assert exchange is not None
+        self._upload = None
         self._drop_exchange()
         self._answer(exchange.head, HTTPError(503, "The server took too long to answer.").response(),
                      exchange.started, keep_alive=False)
 
-    # Answering
-
-    def _answer(self, head: RequestHead | None, response: Response, started: float, keep_alive: bool = True) -> bool:
-        """Send a response; whether it is out and there is more to read."""
-        service, transport = self._service, self._transport
-        pending = self._parser.has_pending()
-        keep_alive = keep_alive and head is not None and head.keep_alive and not service.draining \
-            and not (transport.at_eof and not pending)
-        if not isinstance(response.body, bytes):
-            return self._start_body(head, response, started, keep_alive)
-        try:
-            data, keep_alive = service.encoder.encode(response, head, keep_alive)
-        except Exception as error:
-            assert head is not None  # our own answers are well-formed
-            return self._answer(head, failure(head, error), started, keep_alive)
-        if service.log is not None:
-            service.record(transport.client, head, response.status, len(response.body), started)
-        if pending and keep_alive and transport.queued < HIGH_WATER:
-            transport.hold(data)  # more requests have come: their answers leave in one send
-        elif not transport.write(data):
-            if not transport.closed:
-                self._exchange = Exchange(head, started, keep_alive)
-                self._enter(WRITING)
-            return False
-        if keep_alive:
-            self._enter(IDLE)
-            return pending
-        self._linger()
-        return False
-
-    def _start_body(self, head: RequestHead | None, response: Response, started: float, keep_alive: bool) -> bool:
-        """Send the head of a response whose body comes in pieces or from a file, and begin with the body."""
-        assert head is not None
-        try:
-            length = file_length(response)
-            data, framing, keep_alive = self._service.encoder.start(response, head, length, keep_alive)
-        except Exception as error:
-            dispose(response)
-            return self._answer(head, failure(head, error), started, keep_alive)
-        self._exchange = exchange = Exchange(head, started, keep_alive)
-        self._enter(WRITING)
-        self._transport.hold(data)
-        if isinstance(response.body, PushedBody):
-            response.body.attach(partial(self._service.reactor.call_soon_threadsafe, self._resume, exchange))
-        exchange.begin(self._transport, response, framing)
-        return self.state is WRITING and self._advance()  # the socket may have gone meanwhile
-
-    def _advance(self) -> bool:
-        """Go on with the answer; whether it is out and the connection is kept."""
-        exchange = self._exchange
-        if exchange is not None and (exchange.scheduled or not self._finish(exchange)):
-            return False
-        self._enter(IDLE)
-        return True
-
-    def _finish(self, exchange: Exchange) -> bool:
-        """Send as much of the answer as the peer takes; whether that was all of it and the connection is kept."""
-        transport = self._transport
-        before = transport.sent
-        progress = exchange.advance(transport)
-        if self.state is not WRITING:
-            return False
-        if transport.sent > before:
-            self.on_progress()
-        if progress is Progress.FAILED:
-            self._abort()  # the head is out, so there is no other way to say it
-        elif progress is Progress.PAUSED:
-            self._await_push(exchange)
-        elif progress is Progress.YIELDED:
-            exchange.scheduled = True
-            self._service.reactor.call_soon(self._resume, exchange)
-        elif progress is Progress.DONE:
-            self._drop_exchange()
-            if exchange.keep_alive:
-                return True
-            self._linger()
-        return False
-
-    def _await_push(self, exchange: Exchange) -> None:
-        """The application has nothing to send yet: listen for the peer's leaving, and speak up now and then."""
-        pushed = exchange.pushed
-        assert pushed is not None
-        if self._service.draining:
-            pushed.end()
-        self._transport.reading = self._parser.pending < READ_AHEAD
-        self._timer.move(self._service.reactor.time() + min(pushed.interval, self._service.seconds[WRITING]))
-
-    def _beat_or_abort(self) -> None:
-        exchange = self._exchange
-        if exchange is None or exchange.pushed is None or self._transport.queued:
-            self._abort()
-            return
-        exchange.beat(self._transport)
-        if self.state is WRITING:
-            self._await_push(exchange)
-
-    def _resume(self, exchange: Exchange) -> None:
-        exchange.scheduled = False
-        if self._exchange is exchange:
-            if self._advance():
-                self._read()
-            self._transport.settle()
-
     def _refuse(self, status: int, message: str) -> None:
         """Answer what cannot be read on; the connection ends, and nothing more of it is parsed."""
         self._upload = None
+        self._drop_exchange()
         self._answer(None, HTTPError(status, message).response(), self._service.reactor.now)
 
     # Ending
@@ -400,27 +319,7 @@ class Connection:
         elif self._exchange is not None and self._exchange.pushed is not None:
             self._exchange.pushed.end()
 
-    def _linger(self) -> None:
-        """Say that no more follows, and wait for the peer to say so too."""
-        if self._transport.at_eof:
-            self.close()
-            return
-        if self.state is not WRITING:
-            self._enter(WRITING)
-        self._transport.half_close()
-        self._enter(LINGERING)
-
-    def _drop_exchange(self) -> None:
-        exchange, self._exchange = self._exchange, None
-        if exchange is not None:
-            exchange.end(self._service, self._transport)
-
-    def _abort(self) -> None:
-        self._transport.abort()
-        self.close()
-
     def close(self) -> None:
-        """End now, whatever is under way."""
         if self.state is CLOSED:
             return
         self._enter(CLOSED)

@@ -1,4 +1,4 @@
-"""JOINT. One request: while its body comes (`Upload`), and while it is answered (`Exchange`).
+"""JOINT. One request that is being answered, from its handling to the last byte of its answer.
 
 Most answers are bytes that the socket takes whole, and need none of this. An `Exchange` is made
 for those that take their time: a future that is not done yet, an iterator whose pieces go out at
@@ -19,7 +19,8 @@ from typing import Any
 from .http1 import BodyEncoder
 from .messages import NOT_YET, FileBody, HTTPError, PushedBody, Request, RequestHead, Response
 from .net.transport import HIGH_WATER, Transport
-from .service import Service, Timeouts
+from .service import Service
+from .upload import UploadStream
 
 logger = logging.getLogger("evloop_http.server")
 
@@ -76,35 +77,6 @@ def dispose(response: Response) -> None:
         logger.exception("closing the body of a response failed")
 
 
-class Upload:
-    """A request whose body is coming."""
-
-    __slots__ = ("_body", "head", "started")
-
-    def __init__(self, head: RequestHead, started: float) -> None:
-        self.head = head
-        self.started = started
-        self._body: bytes | bytearray = b""
-
-    def add(self, data: bytes) -> None:
-        """Keep some of the body: a small one comes at once and is not copied; pieces are gathered in place."""
-        if not self._body:
-            self._body = data
-        elif isinstance(self._body, bytearray):
-            self._body += data
-        else:
-            self._body = bytearray(self._body) + data
-
-    def deadline(self, timeouts: Timeouts) -> float:
-        """When more of it must have come: only what has come moves it, not that something comes."""
-        return self.started + timeouts.body + len(self._body) / timeouts.body_rate
-
-    @property
-    def body(self) -> bytes:
-        """What has come."""
-        return bytes(self._body)
-
-
 class Progress(enum.Enum):
     """How far an answer is."""
 
@@ -118,8 +90,8 @@ class Progress(enum.Enum):
 class Exchange:
     """A request that is being answered, from its handling to the last byte of its answer."""
 
-    __slots__ = ("_begun_at", "_framing", "_future", "_pieces", "_request", "_size", "head", "keep_alive", "response",
-                 "scheduled", "started")
+    __slots__ = ("_begun_at", "_framing", "_future", "_pieces", "_request", "_size", "_upload", "head", "keep_alive",
+                 "response", "scheduled", "started")
 
     def __init__(self, head: RequestHead | None, started: float, keep_alive: bool = False) -> None:
         self.head = head
@@ -133,6 +105,7 @@ class Exchange:
         self._begun_at = 0   # what the transport has sent when it has sent the head
         self._request: Request | None = None
         self._future: Future[Response] | None = None
+        self._upload: UploadStream | None = None
         self._framing: BodyEncoder | None = None
         self._pieces: Iterator[bytes] = iter(())
 
@@ -142,10 +115,15 @@ class Exchange:
         body = self.response.body if self.response is not None else None
         return body if isinstance(body, PushedBody) else None
 
-    def wait_for(self, request: Request, future: Future[Response]) -> None:
-        """The application works at it."""
+    def wait_for(self, request: Request, future: Future[Response], upload: UploadStream | None) -> None:
+        """The application works at it, and may be taking its body meanwhile."""
         self._request = request
         self._future = future
+        self._upload = upload
+
+    def settle(self) -> None:
+        """The application is through: let go of what it worked with, for the future knows who waits for it."""
+        self._request = self._future = self._upload = None
 
     def begin(self, transport: Transport, response: Response, framing: BodyEncoder | None) -> None:
         """Begin with the body; its head is held by the transport already. Without framing none is sent."""
@@ -202,8 +180,11 @@ class Exchange:
         """
         if self._request is not None:
             self._request.disconnected = True
+        if self._upload is not None:
+            self._upload.close()
         if self._future is not None:
             self._future.cancel()
+        self.settle()
         if self.response is not None:
             sent = max(0, min(self._size, transport.sent - self._begun_at))
             service.record(transport.client, self.head, self.response.status, sent, self.started)

@@ -309,6 +309,8 @@ class Request:
 
     #: set when the peer has gone and nobody waits for the answer any more
     disconnected = False
+    #: the body as it comes, where that is how it is taken
+    incoming: Iterator[bytes] | None = None
 
     def __init__(self, head: RequestHead, body: bytes = b"", client: str = "", scheme: str = "http") -> None:
         self.head = head
@@ -321,6 +323,26 @@ class Request:
         self.scheme = scheme
         #: what the router found in the path
         self.params: Mapping[str, Any] = _NO_PARAMS
+
+    @cached_property  # what `__init__` and others set goes before it
+    def body(self) -> bytes:
+        raise RuntimeError("the body of this request is not gathered: its route has stream=True; use request.stream()")
+
+    def receive(self, incoming: Iterator[bytes]) -> None:
+        """Take the body from where it comes from, not from `body`. For whoever makes the request."""
+        del self.body
+        self.incoming = incoming
+
+    def stream(self) -> Iterator[bytes]:
+        """The body piece by piece, as it comes; one that was gathered is one piece. To be gone through once.
+
+        For what need not, or must not, be in memory as a whole: the handler is registered with
+        `stream=True` and runs in a worker thread, and the peer sends no faster than it takes.
+
+        Raises:
+            HTTPError: by the iterator; 400, the rest will not come (the peer has gone, or what it sent is malformed).
+        """
+        return iter([self.body] if self.body else []) if self.incoming is None else self.incoming
 
     @property
     def target(self) -> str:

@@ -16,6 +16,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from email.utils import formatdate
 
 from .connection import Connection
@@ -38,19 +39,23 @@ class Server:
     Args:
         application: a callable from `Request` to `Response`, or to a `concurrent.futures.Future`
             of one. An attribute `request_class` of it is the class of the requests it is given,
-            `preview` is asked before a body is invited (`Expect: 100-continue`), and `close` is
-            called when the server has stopped.
+            `preview` is asked before a body is invited (`Expect: 100-continue`), `streams` is
+            given a `RequestHead` and says whether the body is taken while it comes, and `close`
+            is called when the server has stopped.
         reactor: the loop to live on; a new one if none is given, which is then the server's to close.
         limits: how much of everything is read.
         timeouts: how long everything may take.
         max_connections: open at a time; more wait in the kernel's backlog.
+        max_stream: bytes of a body that is taken while it comes, where that is more than
+            `Limits.body`; 413 beyond it.
         access_log: who is told of every answer, e.g. `evloop_http.access.AccessLog`.
         server_header: the value of the `Server` field; empty for none.
     """
 
     def __init__(self, application: Application, *, reactor: Reactor | None = None, limits: Limits | None = None,
-                 timeouts: Timeouts | None = None, max_connections: int = 16_384, access_log: Log | None = None,
-                 server_header: str = "evloop_http") -> None:
+                 timeouts: Timeouts | None = None, max_connections: int = 16_384, max_stream: int = 1 << 30,
+                 access_log: Log | None = None, server_header: str = "evloop_http") -> None:
+        limits = limits or Limits()
         self.reactor = reactor or Reactor()
         self.max_connections = max_connections
         self._owns_reactor = reactor is None
@@ -62,9 +67,10 @@ class Server:
         self._service = Service(
             application=application,
             reactor=self.reactor,
-            heads=HeadParser(limits),
+            heads=HeadParser(replace(limits, body=max(limits.body, max_stream))),
             encoder=ResponseEncoder(server_header, self._tell_date),
             timeouts=timeouts or Timeouts(),
+            body_limit=limits.body,
             log=access_log,
             on_closed=self._on_closed,
         )

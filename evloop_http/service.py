@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .http1 import WITHOUT_CONTENT, HeadParser, ProtocolError, ResponseEncoder
+from .http1 import WITHOUT_CONTENT, HeadParser, Limits, ProtocolError, ResponseEncoder
 from .messages import Request, RequestHead, Response
 from .net.reactor import Reactor
 from .net.timers import NEVER
@@ -51,7 +51,7 @@ FOLLOWERS: dict[State, frozenset[State]] = {
     State.IDLE: frozenset({State.READING_HEADERS, State.READING_BODY, State.HANDLING, State.WRITING, State.CLOSED}),
     State.READING_HEADERS: frozenset({State.READING_BODY, State.HANDLING, State.WRITING, State.CLOSED}),
     State.READING_BODY: frozenset({State.HANDLING, State.WRITING, State.CLOSED}),
-    State.HANDLING: frozenset({State.IDLE, State.WRITING, State.CLOSED}),
+    State.HANDLING: frozenset({State.IDLE, State.READING_BODY, State.WRITING, State.CLOSED}),
     State.WRITING: frozenset({State.IDLE, State.LINGERING, State.CLOSED}),
     State.LINGERING: frozenset({State.CLOSED}),
     State.CLOSED: frozenset(),
@@ -112,6 +112,8 @@ class Service:
     heads: HeadParser
     encoder: ResponseEncoder
     timeouts: Timeouts
+    #: bytes of a body that is gathered; of others, the limit is that of `heads`
+    body_limit: int = Limits().body
     log: Log | None = None
     #: called when a connection has ended
     on_closed: Callable[[Connection], None] = lambda connection: None
@@ -125,6 +127,8 @@ class Service:
     request_class: type[Request] = field(init=False)
     #: asked before a body is invited (`Expect: 100-continue`); its answer, if any, goes out instead
     preview: Callable[[Request], object] | None = field(init=False)
+    #: asked whether it takes the body of a request while that comes
+    streams: Callable[[RequestHead], bool] | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.seconds = self.timeouts.by_state()
@@ -132,6 +136,7 @@ class Service:
         self.answer = application if isinstance(application, FunctionType | MethodType) else application.__call__
         self.request_class = getattr(application, "request_class", Request)
         self.preview = getattr(application, "preview", None)
+        self.streams = getattr(application, "streams", None)
 
     def note_refusal(self, client: str, error: ProtocolError) -> None:
         """Say in the debug log which rule a peer broke."""

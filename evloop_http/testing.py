@@ -195,6 +195,9 @@ class Client:
             fields = [*fields, ("Cookie", cookies)]
         head, body = _read_request(self._writer.encode(method, target, fields, content))
         made = getattr(self.application, "request_class", Request)(head, body, self.address, parts.scheme)
+        streams = getattr(self.application, "streams", None)
+        if head.content_length != 0 and streams is not None and streams(head):
+            made.receive(iter([body] if body else []))
         reply = _read_reply(_encode(head, self._answer(made)), method, url)
         self.cookies.extract_cookies(_CookieSource(reply.headers), asked)  # type: ignore[arg-type]
         return reply

@@ -354,6 +354,22 @@ class Later:
         self.futures[number].set_result(Response(text))
 
 
+class Taker(Later):
+    """The same, and it takes the bodies sent to `/take` while they come."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken: list[bytes] = []
+
+    def streams(self, head: RequestHead) -> bool:
+        return head.path == "/take"
+
+    def take(self, number: int = -1) -> bytes:
+        """All of a body that has come and was not taken yet; nothing if all of it was."""
+        self.taken.append(next(self.requests[number].stream(), b""))
+        return self.taken[-1]
+
+
 class Entry(NamedTuple):
     """A line of an access log."""
 

@@ -144,7 +144,7 @@ def test_help_says_what_there_is(arguments: list[str], capsys: pytest.CaptureFix
     said = capsys.readouterr().out
     assert "Ctrl-C" in said
     wanted = ["--host", "--port", "--unix", "--cert", "--key", "--tls-port", "--access-log", "--max-connections",
-              "--max-body", "--idle-timeout", "127.0.0.1", "8080", "8443"]
+              "--max-body", "--max-stream", "--idle-timeout", "127.0.0.1", "8080", "8443"]
     assert [word for word in (wanted if arguments else COMMANDS) if word not in said] == []
     assert "%(" not in said
 

@@ -10,6 +10,7 @@ import gc
 import io
 import logging
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -18,13 +19,30 @@ from typing import Any, cast
 import pytest
 
 from evloop_http import connection as connection_module
+from evloop_http.answering import READ_AHEAD
 from evloop_http.connection import Connection
 from evloop_http.exchange import PIECE_BUDGET
 from evloop_http.http1 import CONTINUE, Limits
 from evloop_http.messages import FileBody, HTTPError, Request, RequestHead, Response
 from evloop_http.net.transport import HIGH_WATER, READ_SIZE
 from evloop_http.service import Application, State, Timeouts
-from fakes import GARBAGE, GET, LAST_GET, PLENTY, FakeNet, Later, ListLog, always, echo, get, hello, post, raising
+from evloop_http.upload import BUFFER_SIZE
+from fakes import (
+    GARBAGE,
+    GET,
+    LAST_GET,
+    PLENTY,
+    FakeNet,
+    Later,
+    ListLog,
+    Taker,
+    always,
+    echo,
+    get,
+    hello,
+    post,
+    raising,
+)
 
 Serve = Callable[..., FakeNet]
 
@@ -405,7 +423,7 @@ def test_what_is_read_while_a_request_is_handled_is_bounded(serve: Serve) -> Non
     net = serve(later)
     peer = net.connect()
     peer.send(GET, *[GET * 1000] * 100)
-    assert peer.connection.received <= connection_module.READ_AHEAD + READ_SIZE
+    assert peer.connection.received <= READ_AHEAD + READ_SIZE
     assert peer.sock.inbox
     later.answer()
     net.settle()
@@ -421,7 +439,7 @@ def test_what_is_read_while_requests_are_handled_is_bounded_however_many_are_ans
         later.answer()
         net.settle()
         assert len(later.requests) == number + 1
-        assert peer.connection.received <= connection_module.READ_AHEAD + 2 * READ_SIZE
+        assert peer.connection.received <= READ_AHEAD + 2 * READ_SIZE
 
 
 def test_a_peer_that_does_not_read_its_answers_is_not_read_from(serve: Serve) -> None:
@@ -1272,3 +1290,294 @@ def test_a_body_that_was_replaced_by_bytes_of_another_class_is_sent_whole(serve:
     peer = serve(always(response)).connect()
     peer.send(GET)
     assert [reply.body for reply in peer.answers()] == [b"content"]
+
+
+def test_a_request_that_was_answered_later_is_let_go_of_at_once(serve: Serve) -> None:
+    pending: list[Future[Response]] = []
+    seen: list[weakref.ref[Request]] = []
+
+    def application(request: Request) -> Future[Response]:
+        seen.append(weakref.ref(request))
+        pending.append(Future())
+        return pending[-1]
+
+    net = serve(application)
+    peer = net.connect()
+    gc.disable()
+    try:
+        peer.send(post(bytes(10)))
+        pending.pop().set_result(Response("late"))
+        net.settle()
+        assert seen[0]() is None
+        peer.send(post(bytes(10)))
+        peer.reset()
+        pending.clear()
+        assert seen[1]() is None
+    finally:
+        gc.enable()
+
+
+# Bodies that are taken while they come
+
+UPLOAD = post(b"0123456789", target="/take")
+ASKING_UPLOAD = post(b"0123456789", "Expect: 100-continue", target="/take")
+CHUNKED_UPLOAD = get("/take", "Transfer-Encoding: chunked")
+
+
+def test_who_takes_a_body_while_it_comes_is_called_with_the_head_and_given_it_piece_by_piece(serve: Serve) -> None:
+    taker = Taker()
+    net = serve(taker)
+    peer = net.connect()
+    peer.send(UPLOAD[:-10])
+    assert len(taker.requests) == 1
+    peer.send(UPLOAD[-10:-6])
+    assert taker.take() == b"0123"
+    peer.send(UPLOAD[-6:])
+    assert taker.take() == b"456789"
+    assert taker.take() == b""
+    assert peer.got == b""
+    taker.answer()
+    net.settle()
+    assert peer.statuses == [200]
+    assert peer.state() is State.IDLE
+
+
+def test_behind_a_body_that_was_taken_the_next_request_is_read(serve: Serve) -> None:
+    taker = Taker()
+    net = serve(taker)
+    peer = net.connect()
+    peer.send(UPLOAD + UPLOAD + get("/later"))
+    for expected in b"0123456789", b"0123456789", None:
+        assert expected is None or taker.take() == expected
+        taker.answer()
+        net.settle()
+    assert peer.statuses == [200, 200, 200]
+    assert peer.connection.requests == 3
+
+
+def test_a_handler_that_does_not_take_what_comes_stops_the_peer_and_one_that_does_lets_it_go_on(serve: Serve) -> None:
+    taker = Taker()
+    net = serve(taker)
+    peer = net.connect()
+    body = bytes(range(250)) * 20_000
+    head = post(body, target="/take")[:-len(body)]
+    peer.send(head, *[body[begin:begin + READ_SIZE] for begin in range(0, len(body), READ_SIZE)])
+    most = BUFFER_SIZE + READ_AHEAD + 2 * READ_SIZE
+    assert peer.connection.received <= most
+    taken = 0
+    while piece := taker.take():
+        taken += len(piece)
+        net.settle()
+        assert peer.connection.received <= len(head) + taken + most
+    assert b"".join(taker.taken) == body
+    taker.answer()
+    net.settle()
+    assert peer.statuses == [200]
+
+
+def test_the_time_that_the_handler_takes_is_not_the_peers(serve: Serve) -> None:
+    taker = Taker()
+    net = serve(taker, timeouts=Timeouts(body=10, body_rate=1e9))
+    peer = net.connect()
+    peer.send(*[post(bytes(BUFFER_SIZE * 2), target="/take")[:-1][begin:begin + READ_SIZE]
+                for begin in range(0, BUFFER_SIZE * 2, READ_SIZE)])
+    assert peer.state() is State.HANDLING
+    net.advance(10_000)
+    assert peer.state() is State.HANDLING
+    while peer.state() is State.HANDLING:
+        taker.take()
+        net.settle()
+    net.advance(9)
+    assert peer.got == b""
+    net.advance(2)
+    assert peer.statuses == [408]
+
+
+def test_a_body_that_goes_on_has_the_time_that_it_had_left(serve: Serve) -> None:
+    taker = Taker()
+    net = serve(taker, timeouts=Timeouts(body=10, body_rate=1e9))
+    peer = net.connect()
+    peer.send(post(bytes(BUFFER_SIZE + 1), target="/take")[:-BUFFER_SIZE - 1])
+    net.advance(8)
+    peer.send(*[bytes(READ_SIZE)] * (BUFFER_SIZE // READ_SIZE))
+    net.advance(1000)
+    taker.take()
+    net.settle()
+    net.advance(1)
+    assert peer.got == b""
+    net.advance(2)
+    assert peer.statuses == [408]
+
+
+def test_a_body_that_is_taken_while_it_comes_has_to_come_all_the_same(serve: Serve) -> None:
+    taker = Taker()
+    net = serve(taker)
+    peer = net.connect()
+    peer.send(UPLOAD[:-1])
+    net.advance(11)
+    assert peer.statuses == [408]
+    with pytest.raises(HTTPError):
+        taker.take()
+    assert taker.requests[0].disconnected
+    assert taker.futures[0].cancelled()
+
+
+def test_a_handler_that_has_taken_all_has_the_time_of_a_handler(serve: Serve) -> None:
+    taker = Taker()
+    net = serve(taker, timeouts=Timeouts(handler=60))
+    peer = net.connect()
+    peer.send(UPLOAD)
+    net.advance(59)
+    assert peer.got == b""
+    net.advance(2)
+    assert peer.statuses == [503]
+
+
+def test_who_answers_before_the_body_has_come_ends_the_connection_gently(serve: Serve) -> None:
+    taker = Taker()
+    net = serve(taker)
+    peer = net.connect()
+    peer.send(UPLOAD[:-5])
+    taker.answer()
+    net.settle()
+    assert [answer.headers["Connection"] for answer in peer.answers()] == ["close"]
+    assert peer.state() is State.LINGERING
+    peer.send(b"56789" + GET)
+    assert len(peer.answers()) == 1
+    assert len(taker.requests) == 1
+
+
+def test_who_answers_at_once_ends_the_connection_too(serve: Serve) -> None:
+    class Refusing(Taker):
+        def __call__(self, request: Request) -> Any:
+            return Response("no", 403)
+
+    peer = serve(Refusing()).connect()
+    peer.send(UPLOAD + GET)
+    assert peer.statuses == [403]
+    assert peer.state() is State.LINGERING
+
+
+def test_a_body_is_invited_when_the_handler_asks_for_it(serve: Serve) -> None:
+    taker = Taker()
+    net = serve(taker)
+    peer = net.connect()
+    peer.send(ASKING_UPLOAD[:-10])
+    assert len(taker.requests) == 1
+    assert peer.got == b""
+    with pytest.raises(RuntimeError):  # in a thread of its own, it would wait now
+        taker.take()
+    net.settle()
+    assert peer.got == CONTINUE
+    peer.send(ASKING_UPLOAD[-10:])
+    assert taker.take() == b"0123456789"
+    taker.answer()
+    net.settle()
+    assert peer.got.startswith(CONTINUE + b"HTTP/1.1 200 ")
+    assert peer.state() is State.IDLE
+
+
+def test_a_body_is_invited_once_however_often_it_is_stopped(serve: Serve) -> None:
+    taker = Taker()
+    net = serve(taker)
+    peer = net.connect()
+    peer.send(post(bytes(BUFFER_SIZE * 3), "Expect: 100-continue", target="/take")[:-BUFFER_SIZE * 3])
+    for _ in range(3):
+        with pytest.raises(RuntimeError):
+            taker.take()
+        net.settle()
+        peer.send(*[bytes(READ_SIZE)] * (BUFFER_SIZE // READ_SIZE))
+        assert len(taker.take()) == BUFFER_SIZE
+        net.settle()
+    taker.answer()
+    net.settle()
+    assert peer.got.count(CONTINUE) == 1
+    assert peer.state() is State.IDLE
+
+
+def test_a_body_that_the_handler_does_not_want_is_not_invited(serve: Serve) -> None:
+    taker = Taker()
+    net = serve(taker)
+    peer = net.connect()
+    peer.send(ASKING_UPLOAD[:-10])
+    taker.answer()
+    net.settle()
+    assert peer.statuses == [200]
+    assert peer.state() is State.LINGERING
+
+
+def test_a_body_that_came_without_its_invitation_is_taken(serve: Serve) -> None:
+    taker = Taker()
+    net = serve(taker)
+    peer = net.connect()
+    peer.send(ASKING_UPLOAD)
+    with pytest.raises(RuntimeError):
+        taker.take()
+    net.settle()
+    assert taker.take() == b"0123456789"
+    taker.answer()
+    net.settle()
+    assert peer.got.startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_peer_that_breaks_a_rule_within_a_body_that_is_taken_gets_400_and_the_handler_an_error(
+        serve: Serve) -> None:
+    taker = Taker()
+    net = serve(taker)
+    peer = net.connect()
+    peer.send(CHUNKED_UPLOAD + b"2\r\nab\r\n")
+    assert taker.take() == b"ab"
+    peer.send(b"nonsense\r\n")
+    assert peer.statuses == [400]
+    with pytest.raises(HTTPError):
+        taker.take()
+
+
+@pytest.mark.parametrize("leave", [lambda peer: peer.end(), lambda peer: peer.reset()], ids=["ends", "resets"])
+def test_a_handler_learns_that_the_peer_has_left_within_the_body(serve: Serve, leave: Callable[[Any], None]) -> None:
+    taker = Taker()
+    peer = serve(taker).connect()
+    peer.send(UPLOAD[:-5])
+    leave(peer)
+    with pytest.raises(HTTPError):
+        taker.take()
+    assert taker.requests[0].disconnected
+
+
+def test_a_handler_that_takes_a_body_while_it_comes_is_told_when_its_future_is_cancelled(serve: Serve) -> None:
+    taker = Taker()
+    net = serve(taker)
+    peer = net.connect()
+    peer.send(UPLOAD[:-5])
+    taker.futures[0].cancel()
+    net.settle()
+    assert peer.statuses == [503]
+
+
+def test_where_the_body_is_taken_while_it_comes_it_is_not_in_the_request(serve: Serve) -> None:
+    taker = Taker()
+    net = serve(taker)
+    net.connect().send(UPLOAD)
+    with pytest.raises(RuntimeError, match="stream"):
+        _ = taker.requests[0].body
+    taker.answer()
+    net.settle()
+
+
+@pytest.mark.parametrize("request_bytes", [
+    post(bytes(11)), get("/", "Transfer-Encoding: chunked") + b"6\r\n123456\r\n5\r\n12345\r\n0\r\n\r\n",
+], ids=["counted", "chunked"])
+def test_a_body_that_is_gathered_has_its_own_limit(serve: Serve, request_bytes: bytes) -> None:
+    net = serve(Taker(), limits=Limits(body=1000))
+    net.service.body_limit = 10
+    peer = net.connect()
+    peer.send(request_bytes)
+    assert peer.statuses == [413]
+
+
+def test_a_body_that_is_too_large_is_not_invited(serve: Serve) -> None:
+    net = serve(limits=Limits(body=1000))
+    net.service.body_limit = 10
+    peer = net.connect()
+    peer.send(post(bytes(11), "Expect: 100-continue")[:-11])
+    assert peer.statuses == [413]

@@ -8,6 +8,7 @@ happen, and in the end it is closed, with nothing left of it.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -21,10 +22,11 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from evloop_http.connection import Connection
 from evloop_http.http1 import CONTINUE
-from evloop_http.messages import Request, Response
+from evloop_http.messages import HTTPError, Request, RequestHead, Response
 from evloop_http.net.reactor import READ, WRITE
 from evloop_http.net.transport import HIGH_WATER
 from evloop_http.service import Application, State, Timeouts
+from evloop_http.upload import UploadStream
 from fakes import (
     GARBAGE,
     GET,
@@ -33,6 +35,7 @@ from fakes import (
     FakeNet,
     Later,
     Peer,
+    Taker,
     always,
     echo,
     get,
@@ -60,7 +63,8 @@ class Everything:
     """An application with a target for each kind of answer; what is not one of them is answered later."""
 
     def __init__(self) -> None:
-        self.later = Later()
+        self.later = Taker()
+        self.streams = self.later.streams
 
     def __call__(self, request: Request) -> Response | Future[Response]:
         return TARGETS.get(request.path, self.later)(request)
@@ -108,6 +112,20 @@ class Situation:
 
     def streams(self) -> None:
         self._send(get("/stream"), get("/big") + GET)
+
+    def uploads(self) -> None:
+        self._send(post(bytes(700_000), target="/take"))
+
+    def expects(self) -> None:
+        self._send(post(b"0123", "Expect: 100-continue", target="/take")[:-4], b"0123")
+
+    def taking(self) -> None:
+        for number, request in enumerate(self._application.later.requests):
+            if request.incoming is not None:
+                with contextlib.suppress(HTTPError, RuntimeError):  # there will be no more; it would wait
+                    while self._application.later.take(number):
+                        self._net.settle()
+        self._net.settle()
 
     def garbage(self) -> None:
         self._send(GARBAGE)
@@ -241,6 +259,9 @@ KINDS: dict[str, tuple[bytes, bytes]] = {
     "later": (get("/later"), b"GET /later "),
     "post": (post(b"body"), b"POST / body"),
     "expecting": (post(bytes(3000), "Expect: 100-continue"), b"POST / " + bytes(3000)),
+    "taken": (post(bytes(3000), target="/take"), bytes(3000)),
+    "taken when asked for": (post(b"body", "Expect: 100-continue", target="/take"), b"body"),
+    "more than a buffer": (post(bytes(300_000), target="/take"), bytes(300_000)),
     "chunked": (get("/", "Transfer-Encoding: chunked") + b"2\r\nab\r\n3;x=y\r\ncde\r\n0\r\nT: t\r\n\r\n",
                 b"GET / abcde"),
 }
@@ -251,8 +272,15 @@ class Echo:
 
     def __init__(self) -> None:
         self._futures: list[Future[Response]] = []
+        self._taking: list[tuple[Request, list[bytes], Future[Response]]] = []
+
+    def streams(self, head: RequestHead) -> bool:
+        return head.path == "/take"
 
     def __call__(self, request: Request) -> Response | Future[Response]:
+        if request.path == "/take":
+            self._taking.append((request, [], Future()))
+            return self._taking[-1][2]
         body = cast(bytes, echo(request).body)
         match request.path:
             case "/big":
@@ -265,11 +293,24 @@ class Echo:
         return Response(body)
 
     def complete(self) -> bool:
-        """Give the answers that are waited for; whether there were any."""
+        """Give the answers that are waited for, and take what has come of the bodies; whether anything was done."""
         futures, self._futures = self._futures, []
         for future in futures:
             future.set_result(Response(b"GET /later "))
-        return bool(futures)
+        return sum(self._take(*taking) for taking in self._taking) > 0 or bool(futures)
+
+    def _take(self, request: Request, pieces: list[bytes], future: Future[Response]) -> bool:
+        if future.done():
+            return False
+        body = cast(UploadStream, request.stream())
+        was_paused = body.paused
+        try:
+            pieces.append(next(body))
+        except StopIteration:
+            future.set_result(Response(b"".join(pieces)))
+        except RuntimeError:  # it would have waited; what it waits for may come for having been asked for
+            return was_paused
+        return True
 
 
 @given(pipeline=st.lists(st.tuples(st.sampled_from(sorted(KINDS)), st.integers(1, 70)), min_size=1, max_size=4),
@@ -318,6 +359,10 @@ FRAGMENTS: dict[str, bytes] = {
     "long post": post(bytes(70_000)),
     "expecting": post(b"body", "Expect: 100-continue"),
     "chunked": get("/", "Transfer-Encoding: chunked") + b"2\r\nab\r\n0\r\n\r\n",
+    "upload": post(bytes(70_000), target="/take"),
+    "upload when asked for": post(b"body", "Expect: 100-continue", target="/take"),
+    "long upload": post(bytes(700_000), target="/take"),
+    "chunked upload": get("/take", "Transfer-Encoding: chunked") + b"2\r\nab\r\n0\r\n\r\n",
     "garbage": GARBAGE,
     "empty line": b"\r\n",
     "many": GET * 70,
@@ -403,6 +448,13 @@ class Clients(RuleBasedStateMachine):
             "nonsense": lambda: future.set_result(cast(Response, None)),
         }
         ways[finish]()
+
+    @rule()
+    def take_some_of_the_bodies(self) -> None:
+        for number, request in enumerate(self.application.later.requests):
+            if request.incoming is not None:
+                with contextlib.suppress(HTTPError, RuntimeError):  # there will be no more; it would wait
+                    self.application.later.take(number)
 
     @rule()
     def turn(self) -> None:

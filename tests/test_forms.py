@@ -53,6 +53,12 @@ def form(body: bytes, content_type: str) -> Request:
     return make_request("POST", "/", {"Content-Type": content_type}, body)
 
 
+def streamed(content_type: str, *pieces: bytes) -> Request:
+    request = form(b"", content_type)
+    request.receive(iter(pieces))
+    return request
+
+
 def status_of(body: bytes, content_type: str) -> int:
     with pytest.raises(HTTPError) as caught:
         _ = form(body, content_type).form
@@ -459,3 +465,58 @@ def test_without_its_library_a_multipart_form_says_what_to_install(monkeypatch: 
     monkeypatch.setitem(sys.modules, "multipart", None)
     with pytest.raises(RuntimeError, match=r"evloop-http\[multipart\]"):
         _ = form(BY_HAND, BY_HAND_TYPE).form
+
+
+# Forms that come piece by piece
+
+@pytest.mark.parametrize("size", [1, 7, 100])
+def test_a_form_that_comes_in_pieces_is_the_same(size: int) -> None:
+    for content_type, body in (BY_HAND_TYPE, BY_HAND), (URLENCODED, b"a=1&text=a+line%0D%0A&a=2"):
+        whole = form(body, content_type)
+        pieces = streamed(content_type, *[body[begin:begin + size] for begin in range(0, len(body), size)])
+        assert pieces.form == whole.form
+        assert [(name, file.filename, file.content_type, file.read()) for name, file in pieces.files.items()] \
+            == [(name, file.filename, file.content_type, file.read()) for name, file in whole.files.items()]
+
+
+@pytest.mark.parametrize("behind", [b"\r\n", b"\r\nan epilogue", b" " * 200_000, b"\r\n" + BY_HAND])
+def test_what_stands_behind_a_form_is_passed_over_wherever_it_is_cut(behind: bytes) -> None:
+    body = BY_HAND[:-2] + behind
+    for cut in range(len(BY_HAND) - 70, len(BY_HAND)):
+        pieces = iter([body[:cut], body[cut:]])
+        request = form(b"", BY_HAND_TYPE)
+        request.receive(pieces)
+        assert len(request.form) == 2
+        assert next(pieces, None) is None
+    assert len(form(body, BY_HAND_TYPE).form) == 2
+
+
+def test_an_empty_form_is_one() -> None:
+    closing = BY_HAND[-61:]
+    assert closing.startswith(b"--")
+    assert dict(form(closing, BY_HAND_TYPE).form) == {}
+    assert dict(streamed(BY_HAND_TYPE, closing[:-2], closing[-2:]).form) == {}
+
+
+@pytest.mark.parametrize("filling", range(65_536 - 75, 65_536 - 55))
+def test_a_form_whose_end_is_anywhere_within_our_pieces_is_read(filling: int) -> None:
+    body = b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n' + b"x" * filling + b"\r\n--b--\r\n"
+    assert len(form(body, "multipart/form-data; boundary=b").form["a"]) == filling
+
+
+def test_a_form_without_files_that_comes_in_pieces_is_not_gathered_beyond_what_it_may_have() -> None:
+    pieces = iter([b"a=" + bytes(100)] * 1_000_000)
+    request = form(b"", URLENCODED)
+    request.receive(pieces)
+    with pytest.raises(HTTPError) as caught:
+        _ = request.form
+    assert caught.value.status == 413
+    assert next(pieces, None) is not None
+
+
+@pytest.mark.parametrize(("content_type", "body", "status"), [
+    (BY_HAND_TYPE, BY_HAND[:-4], 400), ("multipart/form-data", b"x", 400), ("text/plain", b"x", 415)])
+def test_a_form_that_comes_in_pieces_is_refused_like_any_other(content_type: str, body: bytes, status: int) -> None:
+    with pytest.raises(HTTPError) as caught:
+        _ = streamed(content_type, body).form
+    assert caught.value.status == status

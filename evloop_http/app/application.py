@@ -25,8 +25,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from ..messages import HTTPError, Response
-from .problems import error_response, request_id
+from ..messages import HTTPError, RequestHead, Response
+from .problems import busy, error_response, request_id
 from .request import Request
 from .router import Converter, Handler, Route, Router, raising
 from .workers import Workers
@@ -138,17 +138,19 @@ class App:
     # Registering
 
     def route(self, pattern: str, methods: Iterable[str] = ("GET",), *, threaded: bool = False,
-              name: str | None = None) -> Callable[[H], H]:
+              stream: bool = False, name: str | None = None) -> Callable[[H], H]:
         """Register a handler for a path or a pattern; it is given the request and the parameters.
 
         See `patterns` for what a pattern may be, and `router` for which of several is chosen.
 
         Args:
             threaded: whether the handler runs in a worker thread.
+            stream: whether it takes the body while that comes, by `request.stream()` or a multipart
+                `request.form`; it then runs in a worker thread, and is bounded by `Server(max_stream=...)`.
             name: what `url_for` calls it; the default is the function's name.
         """
         def register(handler: H) -> H:
-            self.router.add(pattern, methods, handler, threaded, name)
+            self.router.add(pattern, methods, handler, threaded, name, stream)
             return handler
         return register
 
@@ -156,17 +158,20 @@ class App:
         """`route` for GET, and with it HEAD."""
         return self.route(pattern, ["GET"], threaded=threaded, name=name)
 
-    def post(self, pattern: str, *, threaded: bool = False, name: str | None = None) -> Callable[[H], H]:
+    def post(self, pattern: str, *, threaded: bool = False, stream: bool = False,
+             name: str | None = None) -> Callable[[H], H]:
         """`route` for POST."""
-        return self.route(pattern, ["POST"], threaded=threaded, name=name)
+        return self.route(pattern, ["POST"], threaded=threaded, stream=stream, name=name)
 
-    def put(self, pattern: str, *, threaded: bool = False, name: str | None = None) -> Callable[[H], H]:
+    def put(self, pattern: str, *, threaded: bool = False, stream: bool = False,
+            name: str | None = None) -> Callable[[H], H]:
         """`route` for PUT."""
-        return self.route(pattern, ["PUT"], threaded=threaded, name=name)
+        return self.route(pattern, ["PUT"], threaded=threaded, stream=stream, name=name)
 
-    def patch(self, pattern: str, *, threaded: bool = False, name: str | None = None) -> Callable[[H], H]:
+    def patch(self, pattern: str, *, threaded: bool = False, stream: bool = False,
+              name: str | None = None) -> Callable[[H], H]:
         """`route` for PATCH."""
-        return self.route(pattern, ["PATCH"], threaded=threaded, name=name)
+        return self.route(pattern, ["PATCH"], threaded=threaded, stream=stream, name=name)
 
     def delete(self, pattern: str, *, threaded: bool = False, name: str | None = None) -> Callable[[H], H]:
         """`route` for DELETE."""
@@ -290,14 +295,10 @@ class App:
         return _follow(future, finish)
 
     def _in_thread(self, request: Request) -> Answer:
-        future = self.workers.submit(self._answer_in_thread, request)
+        future = self.workers.submit(finished, self._chain, request)
         if future is None:
-            return self._recover(request, HTTPError(503, "The server is busy.", {"Retry-After": "1"}))
+            return self._recover(request, busy("The server is busy."))
         return future
-
-    def _answer_in_thread(self, request: Request) -> Response:
-        answer = self._chain(request)
-        return answer if isinstance(answer, Response) else answer.result()
 
     def _recover(self, request: Request, error: Exception) -> Response:
         """The response to an exception: its handler's, else a plain one. What nobody expected is logged."""
@@ -339,23 +340,34 @@ class App:
         Where the path leads into another `App`, that one's routes count. The refusal is the answer that
         the whole request would have had, with all the middleware.
         """
-        if not self.refuses(request):
+        route = self.destination(request)
+        if route is None or not route.is_refusal:
             return None
         answer = self(request)
         return answer if isinstance(answer, Response) else None
 
-    def refuses(self, request: Request) -> bool:
-        """Whether no route takes a request, here or in the `App` that it leads into; the request stays as it is."""
+    def streams(self, head: RequestHead) -> bool:
+        """Whether the route of a request takes the body while that comes, and so is asked before it has come."""
+        if not self.router.has_streams:
+            return False
+        route = self.destination(self.request_class(head))
+        return route is not None and route.stream
+
+    def destination(self, request: Request) -> Route | None:
+        """The route of a request, here or in the `App` that it leads into; the request stays as it is.
+
+        None if somebody's converter fails: the answer to the whole request will tell.
+        """
         path, params = request.path, request.params
         try:
-            route: Route = self.router.find(request)
-            inner = getattr(route.application, "refuses", None)
+            route = self.router.find(request)
+            inner: Callable[[Request], Route | None] | None = getattr(route.application, "destination", None)
             if inner is None:
-                return route.is_refusal
+                return route
             request.path = path[len(route.prefix):] or "/"
-            return bool(inner(request))
-        except Exception:  # of somebody's converter; the answer to the whole request will tell
-            return False
+            return inner(request)
+        except Exception:
+            return None
         finally:
             request.path, request.params = path, params
 
@@ -372,6 +384,12 @@ def _log_failure(request: Request, error: Exception) -> None:
     identity = request_id(request)
     named = f" (request {identity})" if identity else ""
     logger.error("%s: the handler failed%s", request.head.line, named, exc_info=error)
+
+
+def finished(endpoint: Endpoint, request: Request) -> Response:
+    """The response of an endpoint, waited for: for a worker thread."""
+    answer = endpoint(request)
+    return answer if isinstance(answer, Response) else answer.result()
 
 
 def _at_once(answer: Answer) -> Response:

@@ -21,6 +21,7 @@ import re
 import shutil
 import tempfile
 import unicodedata
+from collections.abc import Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 from ..messages import HTTPError, MultiDict
@@ -200,10 +201,26 @@ def parse(media_type: str, content_type: str, body: bytes) -> Form:
     if media_type == "application/x-www-form-urlencoded":
         return Form(_parse_urlencoded(body), MultiDict())
     if media_type == "multipart/form-data":
-        return _parse_multipart(content_type, body)
+        return _parse_multipart(content_type, (body[begin:begin + _PIECE] for begin in range(0, len(body), _PIECE)))
     if not body:
         return Form(MultiDict(), MultiDict())
     raise HTTPError(415, "The body is expected to be a form.")
+
+
+def parse_stream(media_type: str, content_type: str, pieces: Iterator[bytes]) -> Form:
+    """The same of a body that comes piece by piece. It is never there as a whole: files go to the disk as they come.
+
+    Raises:
+        HTTPError: as `parse`, and what the pieces raise.
+        RuntimeError: as `parse`.
+    """
+    if media_type == "multipart/form-data":
+        return _parse_multipart(content_type, pieces)
+    # One byte more than a form may have, to see whether there is one.
+    body = b""
+    while len(body) <= MAX_FIELD_BYTES and (piece := next(pieces, b"")):
+        body += piece
+    return parse(media_type, content_type, body)
 
 
 def _parse_urlencoded(body: bytes) -> MultiDict[str]:
@@ -218,7 +235,7 @@ def _parse_urlencoded(body: bytes) -> MultiDict[str]:
         raise HTTPError(400, "The form is malformed.") from None
 
 
-def _parse_multipart(content_type: str, body: bytes) -> Form:
+def _parse_multipart(content_type: str, pieces: Iterator[bytes]) -> Form:
     try:
         import multipart
     except ImportError:
@@ -228,11 +245,11 @@ def _parse_multipart(content_type: str, body: bytes) -> Form:
         raise HTTPError(400, "The multipart form names no boundary.")
     parts = _Parts()
     try:
-        with multipart.PushMultipartParser(boundary, content_length=len(body), max_header_size=_PART_HEADER_BYTES,
+        with multipart.PushMultipartParser(boundary, max_header_size=_PART_HEADER_BYTES,
                                            max_header_count=_PART_HEADERS, max_segment_count=MAX_PARTS,
                                            strict=True) as parser:
-            for begin in range(0, len(body), _PIECE):
-                for event in parser.parse(body[begin:begin + _PIECE]):
+            for piece in _without_epilogue(pieces, parser.boundary):
+                for event in parser.parse(piece):
                     parts.take(event)
     except multipart.ParserLimitReached:
         parts.close()
@@ -244,6 +261,24 @@ def _parse_multipart(content_type: str, body: bytes) -> Form:
         parts.close()
         raise
     return Form(MultiDict(parts.fields), MultiDict(parts.files), bool(parts.spools))
+
+
+def _without_epilogue(pieces: Iterator[bytes], boundary: bytes) -> Iterator[bytes]:
+    """The pieces up to the one that ends the form; those behind it are passed over (RFC 2046 §5.1.1).
+
+    The library passes over what stands in the same piece, and takes the line end of the last line, where
+    that comes alone, for an error.
+    """
+    closing = b"\r\n--" + boundary + b"--"
+    before = b"\r\n"
+    for piece in pieces:
+        yield piece
+        before += piece
+        if closing in before:
+            break
+        before = before[-len(closing):]
+    for _ in pieces:
+        pass
 
 
 class _Parts:

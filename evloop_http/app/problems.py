@@ -35,6 +35,11 @@ _PAGE = """<!doctype html>
 """
 
 
+def busy(message: str) -> HTTPError:
+    """The answer where the same request may succeed in a moment."""
+    return HTTPError(503, message, {"Retry-After": "1"})
+
+
 def request_id(request: Request) -> str:
     """The id that an application gave to a request, fit for a log or a page of text; empty if it has none."""
     return str(getattr(request, "id", ""))[:_ID_LENGTH].encode("unicode_escape").decode("ascii")

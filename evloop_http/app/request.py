@@ -65,7 +65,10 @@ class Request(messages.Request):
 
     @cached_property
     def _form(self) -> forms.Form:
-        form = forms.parse(self.media_type, self.headers.get("content-type", ""), self.body)
+        content_type = self.headers.get("content-type", "")
+        if self.incoming is not None:
+            return forms.parse_stream(self.media_type, content_type, self.incoming)
+        form = forms.parse(self.media_type, content_type, self.body)
         if form.is_spooled:
             self.body = b""  # it would be kept twice
         return form

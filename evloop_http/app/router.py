@@ -42,6 +42,8 @@ class Route:
 
     handler: Handler
     threaded: bool = False
+    #: it takes the body while that comes, and so runs in a thread
+    stream: bool = False
     #: the route answers in place of one that is not there
     is_refusal: bool = False
     #: as it was registered; for logs and statistics, where paths would be too many
@@ -66,6 +68,8 @@ class Router:
     def __init__(self, *, redirect_slashes: bool = True) -> None:
         self.converters: dict[str, Converter] = dict(CONVERTERS)
         self._redirect_slashes = redirect_slashes
+        #: there may be routes that take their body while it comes
+        self.has_streams = False
         self._fixed: dict[str, Methods] = {}
         #: where `find` looks first: the fixed paths, or nowhere once there are hosts, which go before them
         self._shortcuts = self._fixed
@@ -82,7 +86,7 @@ class Router:
     # Registering
 
     def add(self, pattern: str, methods: Iterable[str], handler: Handler, threaded: bool = False,
-            name: str | None = None) -> None:
+            name: str | None = None, stream: bool = False) -> None:
         """Register a handler.
 
         Args:
@@ -106,10 +110,11 @@ class Router:
             # GET brings HEAD along, which one of its own replaces.
             if method in routes and not (method == "HEAD" and routes[method] is routes.get("GET")):
                 raise ValueError(f"{method} {pattern} is registered twice")
-            routes[method] = route = Route(handler, threaded, pattern=pattern, names=parsed.names)
+            routes[method] = route = Route(handler, threaded or stream, stream, pattern=pattern, names=parsed.names)
             if method == "GET":
                 routes.setdefault("HEAD", route)
             self._methods.add(method)
+        self.has_streams |= stream
         if name is not None:
             self._names[name] = parsed
         else:
@@ -145,7 +150,7 @@ class Router:
             self._named_mounts[name] = route
         self._mounts[prefix] = route
         self._mount_depth = max(self._mount_depth, prefix.count("/"))
-        self._applications.append(application)
+        self._let_in(application)
 
     def host(self, pattern: str, application: Callable[[Any], Any]) -> None:
         """Hand all requests for a host to another application.
@@ -166,8 +171,12 @@ class Router:
             raise ValueError(f"the host {pattern} is registered twice")
         route = _entrance(application, "")
         leaf[""] = Route(route.handler, names=parsed.names, application=application)
-        self._applications.append(application)
+        self._let_in(application)
         self._shortcuts = {}
+
+    def _let_in(self, application: Callable[[Any], Any]) -> None:
+        self._applications.append(application)
+        self.has_streams |= hasattr(application, "streams")  # now, or later
 
     def mounted(self) -> list[Callable[[Any], Any]]:
         """The applications that are mounted, or answer for a host."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from ...messages import HTTPError, Response, is_token
-from ..application import Answer, Endpoint
-from ..problems import error_response
+from ...messages import HTTPError, is_token
+from ..application import Answer, Endpoint, finished
+from ..problems import busy, error_response
 from ..request import Request
 
 if TYPE_CHECKING:
@@ -31,10 +31,25 @@ def body_limit(limit: int) -> Callable[[Request, Endpoint], Answer]:
     def check(request: Request, call_next: Endpoint) -> Answer:
         # What was announced is what came; and before the body is invited (Expect), it is all that is known.
         announced = request.head.content_length
-        if (len(request.body) if announced is None else announced) > limit:
-            return error_response(request, HTTPError(413, "The body is larger than this site takes."))
+        if announced is None and request.incoming is not None:
+            request.incoming = _bounded(request.incoming, limit)
+        elif (len(request.body) if announced is None else announced) > limit:
+            return error_response(request, _too_large())
         return call_next(request)
     return check
+
+
+def _bounded(incoming: Iterator[bytes], limit: int) -> Iterator[bytes]:
+    """The same pieces, as long as they are not too many bytes."""
+    for piece in incoming:
+        limit -= len(piece)
+        if limit < 0:
+            raise _too_large()
+        yield piece
+
+
+def _too_large() -> HTTPError:
+    return HTTPError(413, "The body is larger than this site takes.")
 
 
 def method_override(app: App, *, header: str | None = None,
@@ -68,9 +83,9 @@ def method_override(app: App, *, header: str | None = None,
         request.route = route = app.router.find(request)
         if not route.threaded or former.threaded:
             return call_next(request)
-        future = app.workers.submit(_finished, call_next, request)
+        future = app.workers.submit(finished, call_next, request)
         if future is None:
-            return error_response(request, HTTPError(503, "The server is busy.", {"Retry-After": "1"}))
+            return error_response(request, busy("The server is busy."))
         return future
     return override
 
@@ -86,8 +101,3 @@ def _wanted(request: Request, header: str | None, field: str | None) -> str | No
     except HTTPError:  # it is no form, or a malformed one, as the handler that wants one will tell
         return None
     return None if named is None else named.upper()
-
-
-def _finished(call_next: Endpoint, request: Request) -> Response:
-    answer = call_next(request)
-    return answer if isinstance(answer, Response) else answer.result()
