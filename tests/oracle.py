@@ -6,7 +6,7 @@ itself (`check`). And h11 and httptools (which is llhttp), written from the same
 asked too. They need not agree with us: we refuse much that they take. But wherever they do not, it is
 on the list `DIFFERENCES`, with the words of the RFC that decide.
 
-A check that fails raises `AssertionError`. Nothing here needs hypothesis: there are only bytes.
+A check that fails raises `AssertionError`. Nothing here is drawn by hypothesis: there are only bytes.
 """
 
 from __future__ import annotations
@@ -29,13 +29,11 @@ from evloop_http.http1 import (
     RequestParser,
     ResponseHead,
     ResponseHeadParser,
-    ResponseParser,
     rules,
 )
+from evloop_http.http1.strategies import Pairs, byte_by_byte, cut_at
+from reading import Parser, Seen, awaiting, read_from, told_of
 
-#: One thing that a parser said, as a tuple: its kind, and what it carries.
-Seen = tuple[object, ...]
-Pairs = tuple[tuple[str, str], ...]
 Heads = HeadParser | ResponseHeadParser
 
 STATUSES = frozenset({400, 413, 414, 417, 431, 501, 505})
@@ -65,66 +63,25 @@ def new_heads(limits: Limits, methods: Sequence[str] | None) -> Heads:
     return HeadParser(limits) if methods is None else ResponseHeadParser(limits)
 
 
-def new_parser(heads: Heads, methods: Sequence[str] | None) -> RequestParser | ResponseParser:
-    if isinstance(heads, HeadParser):
-        return RequestParser(heads)
-    parser = ResponseParser(heads)
-    for method in methods or ():
-        parser.expect(method)
-    return parser
+def new_parser(heads: Heads, methods: Sequence[str] | None) -> Parser:
+    return RequestParser(heads) if isinstance(heads, HeadParser) else awaiting(methods or (), heads)
 
 
 def read(pieces: Iterable[bytes], heads: Heads, methods: Sequence[str] | None = None, eof: bool = True) -> list[Seen]:
     """Everything that a fresh parser says of `pieces`, asked after each; data joined, error or pause at the end."""
     parser = new_parser(heads, methods)
-    events: list[Seen] = []
-    try:
-        for piece in pieces:
-            parser.feed(piece)
-            pause = _pull(parser, events)
-        if eof:
-            parser.feed_eof()
-        pause = _pull(parser, events)
-    except ProtocolError as error:
-        events.append(("error", error.status, error.rule, error.offset))
-        _check_that_it_is_over(parser, error)
-    else:
-        events.append((pause.name, parser.pending))
-    return events
+    told = read_from(parser, pieces, eof)
+    if told[-1][0] == "error":
+        _check_that_it_is_over(parser, told[-1])
+    return told
 
 
-def _pull(parser: RequestParser | ResponseParser, events: list[Seen]) -> Pause:
-    while not isinstance(event := parser.next_event(), Pause):
-        if isinstance(event, BodyData):
-            must(bool(event.data), "an event is of empty data", events)
-            if events and events[-1][0] == "data":
-                before = events.pop()[1]
-                assert isinstance(before, bytes)
-                events.append(("data", before + event.data))
-            else:
-                events.append(("data", event.data))
-        else:
-            events.append(_seen(event))
-    return event
-
-
-def _seen(event: RequestHead | ResponseHead | EndOfMessage) -> Seen:
-    if isinstance(event, RequestHead):
-        return ("head", event.method, event.target, event.version, event.path, event.query_string, event.authority,
-                tuple(event.headers.pairs()), event.content_length, event.keep_alive, event.expects_continue)
-    if isinstance(event, ResponseHead):
-        return ("head", event.version, event.status, event.reason, tuple(event.headers.pairs()), event.content_length,
-                event.ends_with_connection, event.keep_alive)
-    return "end", tuple(event.trailers.pairs())
-
-
-def _check_that_it_is_over(parser: RequestParser | ResponseParser, error: ProtocolError) -> None:
+def _check_that_it_is_over(parser: Parser, error: Seen) -> None:
     must(parser.pending == 0, "a parser keeps bytes behind an error", error)
     try:
         event = parser.next_event()
     except ProtocolError as again:
-        must((again.status, again.rule, again.offset) == (error.status, error.rule, error.offset),
-             "an error changed when it was asked for again", error, again)
+        must(told_of(again) == error, "an error changed when it was asked for again", error, again)
     else:
         raise AssertionError(f"behind {error} came {event}")
 
@@ -191,28 +148,23 @@ def check(raw: bytes, places: Sequence[int] = (), limits: Limits | None = None,
     """Everything that must hold of `raw`, as requests, or as the responses to requests of these methods.
 
     Args:
-        places: where else to cut.
+        places: where else to cut, in any order; those outside of `raw` do not count.
     """
     limits = limits or Limits()
+    cut = cut_at(raw, sorted({place for place in places if 0 < place < len(raw)}))
     for eof in (True, False):
         whole = read([raw], new_heads(limits, methods), methods, eof)
         check_total(raw, whole, limits, methods)
-        for pieces in ([raw[i:i + 1] for i in range(len(raw))], cut_at(raw, places)):
+        for pieces in (byte_by_byte(raw), cut):
             told = read(pieces, new_heads(limits, methods), methods, eof)
             must(told == whole, "it depends on the cuts", whole, told, pieces)
     heads = new_heads(limits, methods)
     for _ in range(3):
         told = read([raw], heads, methods, eof=False)
         must(told == whole, "it depends on what was read before", whole, told)
-    told = read(cut_at(raw, places), heads, methods, eof=False)
+    told = read(cut, heads, methods, eof=False)
     must(told == whole, "it depends on what was read before and the cuts", whole, told)
     check_order(raw, whole, limits, methods)
-
-
-def cut_at(raw: bytes, places: Sequence[int]) -> list[bytes]:
-    """`raw` cut at `places`, in whatever order they are; no piece is empty."""
-    inside = sorted({place for place in places if 0 < place < len(raw)})
-    return [raw[start:stop] for start, stop in zip([0, *inside], [*inside, len(raw)], strict=True)]
 
 
 def check_total(raw: bytes, told: Sequence[Seen], limits: Limits, methods: Sequence[str] | None) -> None:

@@ -25,6 +25,7 @@ from evloop_http.http1.strategies import SentRequest, SentResponse
 
 #: One thing that the parser said, as `read` tells it: its kind, and what it carries.
 Seen = tuple[object, ...]
+Parser = RequestParser | ResponseParser
 
 
 def meant(sent: SentRequest) -> list[Seen]:
@@ -46,34 +47,65 @@ def meant_response(sent: SentResponse) -> list[Seen]:
 
 def read(pieces: Iterable[bytes], heads: HeadParser | Limits | None = None, eof: bool = True) -> list[Seen]:
     """Everything that a fresh parser says of `pieces`, asked after each; data joined, error or pause at the end."""
-    return list(joined(_all_seen(pieces, RequestParser(heads), eof)))
+    return read_from(RequestParser(heads), pieces, eof)
 
 
 def read_responses(pieces: Iterable[bytes], methods: Sequence[str] = ("GET",),
                    heads: ResponseHeadParser | Limits | None = None, eof: bool = True) -> list[Seen]:
     """As `read`, of the answers to requests of these methods, which were all sent beforehand."""
+    return read_from(awaiting(methods, heads), pieces, eof)
+
+
+def awaiting(methods: Iterable[str], heads: ResponseHeadParser | Limits | None = None) -> ResponseParser:
+    """A parser that waits for the answers to these methods."""
     parser = ResponseParser(heads)
     for method in methods:
         parser.expect(method)
-    return list(joined(_all_seen(pieces, parser, eof)))
+    return parser
 
 
-def _all_seen(pieces: Iterable[bytes], parser: RequestParser | ResponseParser, eof: bool) -> Iterator[Seen]:
-    pause: Pause = NEED_DATA
+def read_from(parser: Parser, pieces: Iterable[bytes], eof: bool = True) -> list[Seen]:
+    """As `read`, of this parser."""
+    return list(joined(_to_the_end(parser, _fed(parser, pieces, eof))))
+
+
+def read_late(parser: Parser, pieces: Iterable[tuple[bytes, int]]) -> list[Seen]:
+    """As `read_from`, but after each piece the parser is asked only so many times; at the end, for all the rest."""
+    return list(joined(_to_the_end(parser, _fed_faster(parser, pieces))))
+
+
+def _to_the_end(parser: Parser, events: Generator[Seen, None, Pause]) -> Iterator[Seen]:
     try:
-        for piece in pieces:
-            parser.feed(piece)
-            pause = yield from _pulled(parser)
-        if eof:
-            parser.feed_eof()
-            pause = yield from _pulled(parser)
+        pause = yield from events
     except ProtocolError as error:
-        yield "error", error.status, error.rule, error.offset
+        yield told_of(error)
     else:
         yield pause.name, parser.pending
 
 
-def _pulled(parser: RequestParser | ResponseParser) -> Generator[Seen, None, Pause]:
+def _fed(parser: Parser, pieces: Iterable[bytes], eof: bool) -> Generator[Seen, None, Pause]:
+    pause: Pause = NEED_DATA
+    for piece in pieces:
+        parser.feed(piece)
+        pause = yield from _pulled(parser)
+    if eof:
+        parser.feed_eof()
+        pause = yield from _pulled(parser)
+    return pause
+
+
+def _fed_faster(parser: Parser, pieces: Iterable[tuple[bytes, int]]) -> Generator[Seen, None, Pause]:
+    for piece, times in pieces:
+        parser.feed(piece)
+        for _ in range(times):
+            if not isinstance(event := parser.next_event(), Pause):
+                yield seen(event)
+            assert parser.has_pending() == (parser.pending > 0)
+    parser.feed_eof()
+    return (yield from _pulled(parser))
+
+
+def _pulled(parser: Parser) -> Generator[Seen, None, Pause]:
     while not isinstance(event := parser.next_event(), Pause):
         yield seen(event)
     return event
@@ -96,13 +128,18 @@ def seen(event: RequestEvent | ResponseEvent) -> Seen:
             return (event.name,)
 
 
+def told_of(error: ProtocolError) -> Seen:
+    return "error", error.status, error.rule, error.offset
+
+
 def joined(events: Iterable[Seen]) -> Iterator[Seen]:
     """The same, where data that follows data is one."""
     data = b""
     for event in events:
         if event[0] == "data":
-            assert isinstance(event[1], bytes)
-            assert event[1], "no event is of empty data"
+            # Not `assert`: the fuzzer, too, reads with this, and may run under `python -O`.
+            if not isinstance(event[1], bytes) or not event[1]:
+                raise AssertionError("an event is of empty data")
             data += event[1]
             continue
         if data:

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evloop_http.app.accept import prefers, quality
+from evloop_http.app.accept import choose_coding, prefers, quality
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
 OFFERS = ("text/plain", "application/json", "text/html")
+BOTH = ("br", "gzip")
 
 
 @pytest.mark.parametrize(("header", "chosen"), [
@@ -78,3 +79,32 @@ def test_a_header_of_any_length_is_read_in_one_pass() -> None:
     header = "a/b;" * 50_000 + "q=0.5," * 50_000 + "text/html"
     assert prefers(header, OFFERS) == "text/html"
     assert quality(header, "text/html") == 1.0
+
+
+# Content codings
+
+@pytest.mark.parametrize(("accepted", "chosen"), [
+    ("", ""), ("gzip", "gzip"), ("br", "br"), ("gzip, br", "br"), ("gzip;q=1, br;q=0.9", "gzip"), ("*", "br"),
+    ("br;q=0, *", "gzip"), ("gzip;q=0", ""), ("*;q=0", ""), ("identity;q=0", ""), ("identity", ""),
+    ("identity;q=0.5, gzip;q=0.5", "gzip"), ("identity, gzip;q=0.9", ""), ("deflate, zstd", ""),
+    ("gzip;q=0.001", "gzip"),
+    ("gzip;q=nonsense", ""), ("GZIP", "gzip"), (";q=1,,=", ""),
+])
+def test_the_coding_is_the_one_the_client_likes_best(accepted: str, chosen: str) -> None:
+    assert choose_coding(accepted, BOTH) == chosen
+    assert choose_coding(accepted, ()) == ""
+
+
+_CODINGS = st.dictionaries(st.sampled_from(["br", "gzip", "identity", "*"]), st.integers(0, 10))
+
+
+@given(_CODINGS)
+def test_what_the_client_refuses_is_never_chosen(weights: dict[str, int]) -> None:
+    chosen = choose_coding(", ".join(f"{name};q={weight / 10}" for name, weight in weights.items()), BOTH)
+    if chosen:
+        assert weights.get(chosen, weights.get("*", 0)) > 0
+
+
+def test_a_coding_is_chosen_alike_whether_the_answer_is_remembered_or_too_long_for_that() -> None:
+    for accepted, chosen in (("br;q=0.5, gzip", "gzip"), ("gzip;q=0.5, identity", "")):
+        assert choose_coding(accepted, BOTH) == choose_coding(accepted + " " * 1000, BOTH) == chosen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from evloop_http import HTTPError
 from evloop_http.app.files import (
     OVERHEAD,
+    PIECE,
     RECHECK,
     SETTLED,
     SMALL_FILE,
@@ -24,6 +26,7 @@ from evloop_http.app.files import (
     is_settled,
     open_regular,
     read_exactly,
+    read_piece,
 )
 from fakes import FakeClock
 
@@ -128,6 +131,15 @@ def test_bytes_that_are_not_all_there_are_none(tmp_path: Path) -> None:
         assert read_exactly(file, 8, 2) == b"89"
         assert read_exactly(file, 8, 3) is None
         assert read_exactly(file, 20, 0) == b""
+
+
+def test_a_file_is_read_in_pieces_until_there_is_no_more_of_it() -> None:
+    file = io.BytesIO(bytes(PIECE) + b"0123456789")
+    assert read_piece(file, 1, PIECE + 5) == bytes(PIECE - 1) + b"0"
+    assert read_piece(file, PIECE + 2, 3) == b"234"
+    assert read_piece(file, PIECE + 8, 3) == b"89"
+    with pytest.raises(OSError, match="shrunk"):
+        read_piece(file, PIECE + 10, 1)
 
 
 def test_a_file_is_known_by_what_changes_with_it(tmp_path: Path) -> None:

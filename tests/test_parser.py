@@ -22,7 +22,6 @@ from evloop_http.http1 import (
     EndOfMessage,
     HeadParser,
     Limits,
-    Pause,
     ProtocolError,
     RequestHead,
     RequestParser,
@@ -33,7 +32,7 @@ from evloop_http.http1 import (
     stream,
 )
 from evloop_http.http1.strategies import SentRequest, byte_by_byte, cut_at, cuts, limits, pipelines, requests, streams
-from reading import CLEAN_END, Seen, joined, meant, read, seen
+from reading import CLEAN_END, Seen, meant, read, read_late, seen
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST /form HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello"
@@ -271,22 +270,8 @@ def test_however_it_is_cut_the_same_stream_says_the_same(raw: bytes, bounds: Lim
 
 @given(streams(), limits(), st.data())
 def test_whoever_asks_late_hears_the_same(raw: bytes, bounds: Limits, data: st.DataObject) -> None:
-    parser = RequestParser(bounds)
-    told: list[Seen] = []
-    try:
-        for piece in data.draw(cuts(raw)):
-            parser.feed(piece)
-            for _ in range(data.draw(st.integers(0, 3))):
-                if not isinstance(event := parser.next_event(), Pause):
-                    told.append(seen(event))
-                assert parser.has_pending() == (parser.pending > 0)
-        parser.feed_eof()
-        while (event := parser.next_event()) is not CLOSED:
-            told.append(seen(event))
-        told.append((CLOSED.name, parser.pending))
-    except ProtocolError as error:
-        told.append(("error", error.status, error.rule, error.offset))
-    assert list(joined(told)) == read([raw], bounds)
+    pieces = [(piece, data.draw(st.integers(0, 3))) for piece in data.draw(cuts(raw))]
+    assert read_late(RequestParser(bounds), pieces) == read([raw], bounds)
 
 
 @given(st.binary(max_size=200) | streams(), limits())

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
+import pickle
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evloop_http import HTTPError
-from evloop_http.app.paths import Root, is_innocent
+from evloop_http.app.paths import Missing, Root, is_innocent
 
 
 @pytest.mark.parametrize("name", [
@@ -49,8 +49,14 @@ def test_a_path_is_cut_at_slashes_and_empty_names_are_dropped(tmp_path: Path) ->
     assert root.segments("//a///b c/.well-known/") == ["a", "b c", ".well-known"]
     assert root.segments("") == root.segments("/") == []
     for path in ("/a/../b", "/.a", "/a/.b/c", "/.well-known/.b", "/.well-knownx"):
-        with pytest.raises(HTTPError, match="404"):
+        with pytest.raises(Missing, match="404"):
             root.segments(path)
+
+
+def test_what_is_missing_in_another_process_is_missing_here() -> None:
+    error = pickle.loads(pickle.dumps(Missing()))
+    assert isinstance(error, Missing)
+    assert (error.status, str(error)) == (404, str(Missing()))
 
 
 def test_a_sibling_whose_name_begins_alike_is_outside(tmp_path: Path) -> None:
@@ -61,7 +67,7 @@ def test_a_sibling_whose_name_begins_alike_is_outside(tmp_path: Path) -> None:
     assert root.real(str(tmp_path / "static" / "x")) == str(tmp_path / "static" / "x")
     assert root.real(str(tmp_path / "static")) == root.path
     for place in (tmp_path / "static_evil" / "x", tmp_path / "static_evil", tmp_path, tmp_path / "static" / "y"):
-        with pytest.raises(HTTPError, match="404"):
+        with pytest.raises(Missing, match="404"):
             root.real(str(place))
     assert Root(tmp_path / "static", follow_symlinks=True).real(str(tmp_path / "static_evil")).endswith("_evil")
 

@@ -8,7 +8,7 @@ import pytest
 
 from asking import content, make_request
 from evloop_http import HTTPError, Request, Response
-from evloop_http.app.problems import error_response, request_id
+from evloop_http.app.problems import busy, error_response, request_id
 
 MISSING = HTTPError(404, "There is nothing at this address.")
 
@@ -92,3 +92,9 @@ def test_a_class_of_errors_with_an_answer_of_its_own_gives_that() -> None:
 
     assert content(ask("text/html", Teapot(418))) == b"short and stout"
     assert isinstance(make_request(), Request)
+
+
+def test_who_meets_a_busy_server_is_told_to_come_again() -> None:
+    response = ask(None, busy("Not now."))
+    assert (response.status, response.headers["Retry-After"]) == (503, "1")
+    assert content(response) == b"503 Service Unavailable\n\nNot now.\n"

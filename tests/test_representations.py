@@ -3,37 +3,12 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from evloop_http.app.representations import Labels, Representation, Resource, choose_coding
-
-BOTH = ("br", "gzip")
-
-
-@pytest.mark.parametrize(("accepted", "chosen"), [
-    ("", ""), ("gzip", "gzip"), ("br", "br"), ("gzip, br", "br"), ("gzip;q=1, br;q=0.9", "gzip"), ("*", "br"),
-    ("br;q=0, *", "gzip"), ("gzip;q=0", ""), ("*;q=0", ""), ("identity;q=0", ""), ("identity", ""),
-    ("identity;q=0.5, gzip;q=0.5", "gzip"), ("identity, gzip;q=0.9", ""), ("deflate, zstd", ""),
-    ("gzip;q=0.001", "gzip"),
-    ("gzip;q=nonsense", ""), ("GZIP", "gzip"), (";q=1,,=", ""),
-])
-def test_the_coding_is_the_one_the_client_likes_best(accepted: str, chosen: str) -> None:
-    assert choose_coding(accepted, BOTH) == chosen
-    assert choose_coding(accepted, ()) == ""
-
-
-_CODINGS = st.dictionaries(st.sampled_from(["br", "gzip", "identity", "*"]), st.integers(0, 10))
-
-
-@given(_CODINGS)
-def test_what_the_client_refuses_is_never_chosen(weights: dict[str, int]) -> None:
-    chosen = choose_coding(", ".join(f"{name};q={weight / 10}" for name, weight in weights.items()), BOTH)
-    if chosen:
-        assert weights.get(chosen, weights.get("*", 0)) > 0
+from evloop_http.app.representations import Labels, Representation, Resource, validators
 
 
 def labels(types: dict[str, str] | None = None, max_age: int = 0, immutable: str | tuple[str, ...] = ()) -> Labels:
@@ -79,3 +54,20 @@ def test_a_resource_weighs_what_it_keeps_and_is_settled_if_all_of_it_is(tmp_path
     assert small.etag != large.etag
     assert dict(large.unchanged) == {name: pair for name, pair in large.fields
                                      if name in ("cache-control", "etag", "last-modified")}
+
+
+def test_a_file_is_told_from_what_it_was_and_from_its_copies(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("one")
+    os.utime(tmp_path / "x", (1, 1))
+    status = os.stat(tmp_path / "x")
+    assert validators(status) == ('"3b9aca00-3"', 1)
+    assert validators(status, "gzip") == ('"3b9aca00-3-gzip"', 1)
+    os.utime(tmp_path / "x", (2, 2))
+    assert validators(os.stat(tmp_path / "x")) == ('"77359400-3"', 2)
+
+
+@pytest.mark.parametrize("seconds", [-5, 2**33])
+def test_a_time_that_cannot_be_is_not_told(tmp_path: Path, seconds: int) -> None:
+    (tmp_path / "x").touch()
+    os.utime(tmp_path / "x", (seconds, seconds))
+    assert 0 <= validators(os.stat(tmp_path / "x"))[1] <= time.time()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from email.message import Message
 from pathlib import Path
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from asking import content, make_request
 from evloop_http import FileBody, HTTPError, Response
 from evloop_http.app import responses
+from evloop_http.app.conditions import parse_date
 from evloop_http.app.files import SMALL_FILE
 from evloop_http.app.forms import safe_filename
 from evloop_http.app.responses import attachment, cache_control, conditional, redirect, stream, vary
@@ -129,6 +131,29 @@ def test_a_small_file_is_read_and_a_large_one_left_to_the_kernel(tmp_path: Path)
     assert (second.headers["Content-Type"], second.headers["X-A"]) == ("application/octet-stream", "1")
     assert first.headers["ETag"].startswith('"')
     assert first.headers["Last-Modified"].endswith("GMT")
+
+
+def test_a_file_of_the_future_was_changed_now(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    os.utime(tmp_path / "a", (2**33, 2**33))
+    modified = parse_date(responses.file(tmp_path / "a").headers["Last-Modified"])
+    assert modified is not None
+    assert modified <= time.time()
+
+
+def test_a_file_that_shrinks_while_it_is_read_is_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").write_text("long")
+    fstat = os.fstat
+
+    def shrinks(descriptor: int) -> os.stat_result:
+        status = fstat(descriptor)
+        os.truncate(tmp_path / "a", 1)
+        return status
+
+    monkeypatch.setattr("evloop_http.app.files.os.fstat", shrinks)
+    with pytest.raises(HTTPError, match="503") as caught:
+        responses.file(tmp_path / "a")
+    assert caught.value.headers["Retry-After"] == "1"
 
 
 def test_a_link_to_a_file_is_followed_for_the_application_chose_it(tmp_path: Path) -> None:

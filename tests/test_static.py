@@ -613,6 +613,23 @@ def test_a_file_that_cannot_be_opened_just_now_is_not_said_to_be_missing(
         assert (error.status, error.headers.get("Retry-After")) == ((404, None) if ".." in path else (503, "1"))
 
 
+@pytest.mark.parametrize("name", ["x", "x.gz", "404.html", "index.html"])
+def test_nothing_stands_for_what_cannot_be_opened_just_now(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    def exhausted(path: str, *arguments: int) -> int:
+        if os.path.basename(path) == name:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return opens(path, *arguments)
+
+    for known in ("x", "x.gz", "404.html", "index.html"):
+        (tmp_path / known).write_text(known)
+    opens = os.open
+    files = StaticFiles(tmp_path, precompressed=True, not_found="404.html", fallback="index.html")
+    monkeypatch.setattr("evloop_http.app.files.os.open", exhausted)
+    path, accepted = {"404.html": ("/y", "*/*"), "index.html": ("/y", "text/html")}.get(name, ("/x", "text/html"))
+    assert refused(files, path, {"Accept": accepted, "Accept-Encoding": "gzip"}).status == 503
+
+
 # -- compressed copies beside the file
 
 
@@ -845,6 +862,13 @@ def test_a_single_page_application_answers_for_its_paths(spa: Path) -> None:
     for path, headers in refusals:
         assert fetch(files, path, headers).status == 404
     assert "Vary" not in fetch(files, "/index.html").headers
+
+
+def test_where_the_page_of_an_application_has_vanished_there_is_the_other_one(spa: Path) -> None:
+    files = StaticFiles(spa, fallback="index.html", not_found="404.html")
+    (spa / "index.html").unlink()
+    response = fetch(files, "/x", BROWSER)
+    assert (response.status, content(response)) == (404, b"lost")
 
 
 def test_a_page_that_is_not_there_is_a_mistake(spa: Path) -> None:

@@ -8,8 +8,8 @@ The most specific name that covers an item gives its weight; 0 means "not that".
 malformed counts as not sent. Parameters other than `q` are passed over: a client that sends
 `application/json; charset=utf-8` means JSON. Of one name sent twice the higher weight counts.
 
-That `identity` is an encoding that goes without saying, and that `en` covers `en-GB`, only the
-caller knows.
+That `identity` is an encoding that goes without saying, only `choose_coding` knows, and that `en`
+covers `en-GB`, only the caller.
 
 All of it takes one pass over the header, however long that is. Clients repeat theirs, so what short
 ones say is remembered.
@@ -57,6 +57,29 @@ def prefers(header: str | None, offers: Sequence[str]) -> str | None:
         if rank[0] > 0 and (chosen is None or rank > best):
             best, chosen = rank, offer
     return chosen
+
+
+def choose_coding(accepted: str, offered: tuple[str, ...]) -> str:
+    """The content coding to answer with; empty to send the content as it is.
+
+    Args:
+        accepted: the value of `Accept-Encoding`.
+        offered: the codings there are, the one we like best first: it wins where the client does not mind.
+    """
+    return _remembered_choice(accepted, offered) if len(accepted) <= _LONG else _choose(accepted, offered)
+
+
+def _choose(accepted: str, offered: tuple[str, ...]) -> str:
+    best, best_weight = "", 0.0
+    for coding in offered:
+        weight = quality(accepted, coding)
+        if weight > best_weight:
+            best, best_weight = coding, weight
+    # Without a word about it, the identity is acceptable, but nobody's wish (RFC 9110 §12.5.3).
+    return best if best_weight >= quality(accepted, "identity") else ""
+
+
+_remembered_choice = lru_cache(maxsize=64)(_choose)
 
 
 def _rank(weights: Weights, item: str) -> tuple[float, int, int]:

@@ -16,7 +16,8 @@ import traceback
 from ..messages import Request, Response
 
 #: What a proxy adds; a request that bears one of these was not sent from this machine.
-_PROXY_HEADERS = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
+_PROXY_HEADERS = frozenset({"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto",
+                            "x-real-ip"})
 # Of the names of headers and parameters. A Referer is a URL, whose query may hold any of the others.
 _SECRET = re.compile(r"auth|cookie|token|secret|passw|pwd|key|session|csrf|xsrf|signature|credential|referer",
                      re.IGNORECASE)
@@ -50,7 +51,7 @@ def is_local(request: Request) -> bool:
     address = request.client.removeprefix("::ffff:")
     if address and address != "::1" and not address.startswith("127."):
         return False
-    return not any(name in request.headers for name in _PROXY_HEADERS)
+    return not request.headers.has_any(_PROXY_HEADERS)
 
 
 def page(request: Request, error: BaseException) -> Response:

@@ -28,11 +28,13 @@ import time
 from collections.abc import Callable, Iterable
 from typing import BinaryIO, Generic, TypeVar
 
-from ..messages import HTTPError
-from .paths import missing
+from .paths import Missing
+from .problems import busy
 
 #: Files up to this many bytes are read and sent with their head; larger ones go by sendfile.
 SMALL_FILE = 64 * 1024
+#: Bytes that are read at once of a file that is sent in pieces.
+PIECE = 64 * 1024
 #: Seconds for which what is remembered is not looked at again.
 RECHECK = 1.0
 #: Seconds after a change in which another one may not show: twice the coarsest clock of a file system (FAT: 2 s).
@@ -63,29 +65,25 @@ def identity_at(path: str) -> Identity:
         return None
 
 
-def busy(message: str) -> HTTPError:
-    """The answer where the same request may succeed in a moment."""
-    return HTTPError(503, message, {"Retry-After": "1"})
-
-
 def open_regular(path: str) -> tuple[io.FileIO, os.stat_result]:
     """A regular file, opened, and what `fstat` says of it. The path has no links any more.
 
     Raises:
-        HTTPError: 404, it cannot be opened or is no regular file; 503, too many are open.
+        Missing: it cannot be opened or is no regular file.
+        HTTPError: 503, too many are open.
     """
     try:
         if not stat.S_ISREG(os.lstat(path).st_mode):
-            raise missing()
+            raise Missing
         file = io.FileIO(path, opener=lambda name, flags: os.open(name, flags | _FLAGS))
     except OSError as error:
         if error.errno in (errno.EMFILE, errno.ENFILE):  # the file may well be there
             raise busy("The server has too many files open.") from None
-        raise missing() from None
+        raise Missing from None
     status = os.fstat(file.fileno())
     if not stat.S_ISREG(status.st_mode):
         file.close()
-        raise missing()
+        raise Missing
     return file, status
 
 
@@ -101,11 +99,24 @@ def read_exactly(file: BinaryIO, start: int, length: int) -> bytes | None:
     return data
 
 
+def read_piece(file: BinaryIO, start: int, length: int) -> bytes:
+    """The first of these bytes of a file, at most `PIECE` of them.
+
+    Raises:
+        OSError: there are none: the file is shorter than it was, and the length has been announced.
+    """
+    file.seek(start)
+    piece = file.read(min(length, PIECE))
+    if not piece:
+        raise OSError("the file has shrunk while it was sent")
+    return piece
+
+
 def examine(path: str) -> tuple[os.stat_result, bytes | None]:
     """What `fstat` says of a file, and its content if that is small.
 
     Raises:
-        HTTPError: as `open_regular`; 503 also if the file shrinks again and again.
+        Missing, HTTPError: as `open_regular`; 503 also if the file shrinks again and again.
     """
     for _ in range(_TRIES):
         file, status = open_regular(path)

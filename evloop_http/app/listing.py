@@ -16,8 +16,8 @@ from itertools import islice
 from typing import NamedTuple
 from urllib.parse import quote
 
-from ..messages import HTTPError, Response
-from .paths import Root, missing
+from ..messages import Response
+from .paths import Missing, Root
 
 #: Names on one page.
 MOST_LISTED = 5000
@@ -39,13 +39,13 @@ def list_directory(root: Root, directory: str, title: str) -> Response:
         title: the path by which it was asked for.
 
     Raises:
-        HTTPError: 404, it cannot be read.
+        Missing: it cannot be read.
     """
     try:
         with os.scandir(directory) as found:
             names = [entry.name for entry in islice(found, MOST_LISTED + 1)]
     except OSError:
-        raise missing() from None
+        raise Missing from None
     rows = sorted(_listed(root, directory, names[:MOST_LISTED]),
                   key=lambda row: (not row.is_directory, row.name.lower(), row.name))
     body = [_PARENT] if directory != root.path else []
@@ -61,7 +61,7 @@ def _listed(root: Root, directory: str, names: list[str]) -> Iterator[Listed]:
             continue
         try:
             status = os.stat(root.real(os.path.join(directory, name)))
-        except (OSError, HTTPError):
+        except (OSError, Missing):
             continue
         if stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode):
             yield Listed(name, stat.S_ISDIR(status.st_mode), status.st_size, status.st_mtime)

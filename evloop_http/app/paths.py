@@ -28,9 +28,15 @@ _WINDOWS = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\xb9\
                       re.IGNORECASE | re.DOTALL)
 
 
-def missing() -> HTTPError:
-    """The answer to whatever is not served, whatever the reason; the peer need not know what is outside."""
-    return HTTPError(404, "There is no such file.")
+class Missing(HTTPError):
+    """404, the answer to whatever is not served, whatever the reason; the peer need not know what is outside."""
+
+    def __init__(self) -> None:
+        super().__init__(404, "There is no such file.")
+
+    def __reduce__(self) -> tuple[type[Missing], tuple[()]]:
+        # From another process it comes pickled, and would be made again with the arguments of `HTTPError`.
+        return Missing, ()
 
 
 def is_innocent(name: str, windows: bool = os.name == "nt") -> bool:
@@ -74,11 +80,11 @@ class Root:
         """The names in a path.
 
         Raises:
-            HTTPError: 404, one of them is not shown.
+            Missing: one of them is not shown.
         """
         names = [name for name in path.split("/") if name]
         if not all(map(self.shows, names)):
-            raise missing()
+            raise Missing
         return names
 
     def location(self, names: Iterable[str]) -> str:
@@ -89,12 +95,12 @@ class Root:
         """A location with all links followed.
 
         Raises:
-            HTTPError: 404, it is not there, or not inside.
+            Missing: it is not there, or not inside.
         """
         try:
             real = os.path.realpath(location, strict=True)
         except (OSError, ValueError):  # not there; links in a circle; a name too long or not encodable
-            raise missing() from None
+            raise Missing from None
         if not self._follow and real != self.path and not real.startswith(self._prefix):
-            raise missing()
+            raise Missing
         return real

@@ -1,4 +1,4 @@
-"""The answer to an error that has no page of its own, in the form that the client prefers.
+"""The answer to an error that has no page of its own, in the form that the client prefers; and a common error.
 
 JSON problem details (RFC 9457) go to who asks for JSON, a small page to who asks for HTML, plain text
 to everybody else. Nothing of the request is repeated in any of them, save its id where an
@@ -36,7 +36,7 @@ _PAGE = """<!doctype html>
 
 
 def busy(message: str) -> HTTPError:
-    """The answer where the same request may succeed in a moment."""
+    """The error to raise where the same request may succeed in a moment."""
     return HTTPError(503, message, {"Retry-After": "1"})
 
 

@@ -15,12 +15,12 @@ from collections import deque
 from collections.abc import Sequence
 from typing import BinaryIO, NamedTuple
 
+from .files import read_piece
+
 #: Ranges in one request; of more, the whole is the answer. Viewers of PDFs and videos ask for a few.
 MOST_RANGES = 16
 #: Bytes between two ranges that are sent rather than left out: about what the head of another part costs.
 NEAR = 80
-#: Bytes read at once for the body of several parts.
-_PIECE = 64 * 1024
 
 # 18 digits are more than any file has, and fit any integer.
 _SPEC = re.compile(r"([0-9]{0,18})-([0-9]{0,18})")
@@ -121,17 +121,14 @@ class MultipartBody:
         """The next piece.
 
         Raises:
-            OSError: the file is shorter than it was; the length has been announced.
+            OSError: as `read_piece`.
         """
         if not self._pieces:
             raise StopIteration
         piece = self._pieces.popleft()
         if isinstance(piece, bytes):
             return piece
-        self._file.seek(piece.start)
-        data = self._file.read(min(piece.length, _PIECE))
-        if not data:
-            raise OSError("the file has shrunk while it was sent")
+        data = read_piece(self._file, piece.start, piece.length)
         if len(data) < piece.length:
             self._pieces.appendleft(Range(piece.start + len(data), piece.stop))
         return data

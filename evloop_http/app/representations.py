@@ -14,18 +14,15 @@ import re
 import time
 from collections.abc import Iterable, Mapping
 from email.utils import formatdate
-from functools import lru_cache
 
 from ..messages import Fields, make_field
-from .accept import quality
+from .accept import choose_coding
 from .files import Entry, Identity, identity_of, is_settled
 
 #: Content codings, the smaller first, and how a file's compressed copy is named behind the file's own name.
 SIDE_FILES = (("br", ".br"), ("gzip", ".gz"))
 _OCTETS = "application/octet-stream"
 _YEAR = 31_536_000
-#: Characters of an `Accept-Encoding`; what longer ones come to is not remembered.
-_LONG = 256
 
 # Where Python 3.11 does not know better: what RFC 9239 renamed, and what has come since.
 _TYPES = {".avif": "image/avif", ".js": "text/javascript", ".map": "application/json", ".md": "text/markdown",
@@ -87,6 +84,17 @@ class Labels:
         return self._cache_control
 
 
+def validators(status: os.stat_result, coding: str = "") -> tuple[str, int]:
+    """What tells a file from what it was: its tag, and when it was changed, in seconds since 1970.
+
+    Args:
+        coding: how it is compressed: a copy has a tag of its own.
+    """
+    # RFC 9110 §8.8.2.1: never in the future, whatever the file says
+    modified = max(0, min(int(status.st_mtime), int(time.time())))
+    return f'"{status.st_mtime_ns:x}-{status.st_size:x}{"-" if coding else ""}{coding}"', modified
+
+
 class Representation:
     """A file, or a compressed copy of one, that can be sent.
 
@@ -115,9 +123,8 @@ class Representation:
         self.identity: Identity = identity_of(status)
         # Bytes that are not kept cannot be those of yesterday.
         self.settled = body is None or is_settled(status)
-        #: in seconds since 1970. RFC 9110 §8.8.2.1: never in the future, whatever the file says
-        self.modified = max(0, min(int(status.st_mtime), int(time.time())))
-        self.etag = f'"{status.st_mtime_ns:x}-{status.st_size:x}{"-" if coding else ""}{coding}"'
+        #: the tag, and when it was changed, in seconds since 1970
+        self.etag, self.modified = validators(status, coding)
         self.content_type = labels.content_type(path, real.removesuffix(_suffix(coding)))
         #: the header fields that go with it, and those that go without it, in a 304 (RFC 9110 §15.4.5)
         self.fields, self.unchanged = self._make_fields()
@@ -166,24 +173,4 @@ class Resource(Entry):
 
     def choose(self, accepted: str) -> Representation:
         """The representation that suits an `Accept-Encoding` best."""
-        choose = _remembered if len(accepted) <= _LONG else choose_coding
-        return self._encoded.get(choose(accepted, self._codings), self.plain)
-
-
-def choose_coding(accepted: str, offered: tuple[str, ...]) -> str:
-    """The content coding to answer with; empty to send the file as it is.
-
-    Args:
-        accepted: the value of `Accept-Encoding`.
-        offered: the codings there are, the one we like best first: it wins where the client does not mind.
-    """
-    best, best_weight = "", 0.0
-    for coding in offered:
-        weight = quality(accepted, coding)
-        if weight > best_weight:
-            best, best_weight = coding, weight
-    # Without a word about it, the identity is acceptable, but nobody's wish (RFC 9110 §12.5.3).
-    return best if best_weight >= quality(accepted, "identity") else ""
-
-
-_remembered = lru_cache(maxsize=64)(choose_coding)
+        return self._encoded.get(choose_coding(accepted, self._codings), self.plain)

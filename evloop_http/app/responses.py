@@ -21,7 +21,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from email.utils import formatdate
 from functools import cache
-from typing import Any
+from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 from ..messages import FileBody, HeaderSource, HTTPError, Request, Response, is_token
@@ -29,8 +29,8 @@ from .application import encode_json
 from .conditions import evaluate, parse_date
 from .files import SMALL_FILE, open_regular, read_exactly
 from .forms import safe_filename
-from .problems import error_response
-from .representations import Labels
+from .problems import busy, error_response
+from .representations import Labels, validators
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # Blanks and controls, which browsers drop or cut off, and the backslash, which they read as a slash.
@@ -50,6 +50,8 @@ _FLAGS = frozenset({"no_cache", "no_store", "no_transform", "must_revalidate", "
 
 #: Of a 304 only what a 200 would have said to a cache; these describe a content that is not sent (RFC 9110 §15.4.5).
 _OF_CONTENT = frozenset({"content-type", "content-length", "content-encoding", "content-language", "content-range"})
+
+P = TypeVar("P")
 
 
 def text(body: str, status: int = 200, headers: HeaderSource = ()) -> Response:
@@ -112,9 +114,9 @@ def file(path: str | os.PathLike[str], *, content_type: str | None = None, statu
             with opened:
                 body = read_exactly(opened, 0, size)
         if body is None:
-            raise HTTPError(503, "The file is being changed.", {"Retry-After": "1"})
-        response = Response(body, status, {"ETag": f'"{known.st_mtime_ns:x}-{size:x}"',
-                                           "Last-Modified": formatdate(int(known.st_mtime), usegmt=True)},
+            raise busy("The file is being changed.")
+        tag, modified = validators(known)
+        response = Response(body, status, {"ETag": tag, "Last-Modified": formatdate(modified, usegmt=True)},
                             content_type or _labels().content_type(os.path.basename(path)))
         response.headers.update(headers)
         return response
@@ -158,28 +160,34 @@ def stream(pieces: Iterable[bytes | str], status: int = 200, headers: HeaderSour
     """
     if isinstance(pieces, bytes | str):
         raise TypeError("a stream is an iterable of pieces; text or bytes are a response of their own")
-    return Response(_Encoded(iter(pieces)), status, headers, content_type)
+    return Response(_Encoded(pieces), status, headers, content_type)
 
 
-class _Encoded:
-    """Pieces of bytes or text, as bytes. Not a generator: one that was never begun would not close what it reads."""
+class Converted(Iterator[bytes], Generic[P]):
+    """A body made of other pieces, one by one, which are closed with it.
+
+    Not a generator: one that was never begun would not close what it reads.
+    """
 
     __slots__ = ("_pieces",)
 
-    def __init__(self, pieces: Iterator[bytes | str]) -> None:
-        self._pieces = pieces
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        piece = next(self._pieces)
-        return piece.encode() if isinstance(piece, str) else piece
+    def __init__(self, pieces: Iterable[P]) -> None:
+        self._pieces = iter(pieces)
 
     def close(self) -> None:
         close = getattr(self._pieces, "close", None)
         if close is not None:
             close()
+
+
+class _Encoded(Converted[bytes | str]):
+    """Pieces of bytes or text, as bytes."""
+
+    __slots__ = ()
+
+    def __next__(self) -> bytes:
+        piece = next(self._pieces)
+        return piece.encode() if isinstance(piece, str) else piece
 
 
 # What is said to caches

@@ -27,9 +27,10 @@ from urllib.parse import quote
 from ..messages import Body, FileBody, HTTPError, Request, Response, make_field
 from .accept import quality
 from .conditions import CONDITIONAL, evaluate, range_applies
-from .files import SMALL_FILE, FileCache, busy, examine, identity_at, identity_of, open_regular, read_exactly
+from .files import SMALL_FILE, FileCache, examine, identity_at, identity_of, open_regular, read_exactly
 from .listing import list_directory
-from .paths import Root, is_innocent, missing
+from .paths import Missing, Root, is_innocent
+from .problems import busy
 from .ranges import MultipartBody, Range, parse_ranges
 from .representations import SIDE_FILES, Labels, Representation, Resource
 
@@ -107,9 +108,7 @@ class StaticFiles:
             raise HTTPError(405, "Files can only be fetched.", {"Allow": "GET, HEAD"})
         try:
             found = self._find(request)
-        except HTTPError as error:
-            if error.status != 404:
-                raise
+        except Missing as error:
             return self._send_instead(request, error)
         return found if isinstance(found, Response) else self._send(request, found)
 
@@ -123,7 +122,7 @@ class StaticFiles:
         real = self._root.real(location)
         if not os.path.isdir(real):
             if path.endswith("/"):
-                raise missing()
+                raise Missing
             return self._load("/" + "/".join(names), names)
         # Of the whole path: where a mount's own prefix was asked for, what is left of it is "/" all the same.
         if not request.head.path.endswith("/"):
@@ -131,7 +130,7 @@ class StaticFiles:
         if self._index and os.path.lexists(os.path.join(location, self._index)):
             return self._load("/".join(["", *names, ""]), [*names, self._index], is_index=True)
         if not self._listing:
-            raise missing()
+            raise Missing
         return list_directory(self._root, real, request.head.path)
 
     def _load(self, key: str, names: list[str], is_index: bool = False, vary: tuple[str, ...] = ()) -> Resource:
@@ -160,9 +159,7 @@ class StaticFiles:
         try:
             real = self._root.real(location)
             status, body = examine(real)
-        except HTTPError as error:
-            if error.status != 404:
-                raise
+        except Missing:
             return None
         return (real, status, body) if int(status.st_mtime) >= int(original.st_mtime) else None
 
@@ -174,7 +171,7 @@ class StaticFiles:
             names = self._root.segments(path)
             if os.path.isfile(self._root.real(self._root.location(names))):
                 return names
-        except HTTPError:
+        except Missing:
             pass
         raise ValueError(f"there is no file {path} in {self._root.path}")
 
@@ -212,11 +209,11 @@ class StaticFiles:
         file, status = open_regular(real)
         return file, shown.renewed(real, status)
 
-    def _send_instead(self, request: Request, error: HTTPError) -> Response:
+    def _send_instead(self, request: Request, error: Missing) -> Response:
         """The answer where there is no file: another one, if there is one for that.
 
         Raises:
-            HTTPError: there is none.
+            Missing: there is none.
         """
         if self._fallback and self._is_page(request):
             page = self._load_instead(_FALLBACK, self._fallback, ("Accept",))
@@ -236,9 +233,7 @@ class StaticFiles:
     def _load_instead(self, key: str, names: list[str], vary: tuple[str, ...] = ()) -> Resource | None:
         try:
             return self._load(key, names, vary=vary)
-        except HTTPError as error:
-            if error.status != 404:
-                raise
+        except Missing:
             return None  # it was there when we began
 
     def _is_page(self, request: Request) -> bool:
@@ -257,7 +252,6 @@ def _redirect_into(request: Request) -> Response:
     # Relative to the last segment: it can neither leave the site nor miss a mount's prefix.
     last = quote(request.head.path.rstrip("/").rpartition("/")[2])
     return Response(status=301, headers={"Location": f"./{last}/"})
-
 
 
 def _answer(request: Request, shown: Representation, file: io.FileIO | io.BytesIO) -> Response:

@@ -18,20 +18,20 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 
 from ...messages import FileBody, PushedBody, Response
-from ..accept import quality
+from ..accept import choose_coding
 from ..application import Answer, Endpoint, after
+from ..files import PIECE, read_piece
 from ..request import Request
-from ..responses import vary
+from ..responses import Converted, vary
 
 #: Bytes that are compressed in one go; a longer body goes out in pieces.
 AT_ONCE = 256 * 1024
 #: Bytes of a file up to which it is compressed.
 LARGEST_FILE = 1024 * 1024
-_PIECE = 64 * 1024
 
 _WITHOUT = frozenset({204, 205, 206, 304})
 # The last two would be of other octets than those that are sent.
-_LEFT_ALONE = ("content-encoding", "content-range", "content-digest", "repr-digest")
+_LEFT_ALONE = frozenset({"content-encoding", "content-range", "content-digest", "repr-digest"})
 _TEXT_TYPES = frozenset({"application/json", "application/javascript", "application/xml"})
 _GZIP = 16 + zlib.MAX_WBITS
 
@@ -55,22 +55,16 @@ def gzip(minimum: int = 1024, level: int = 6) -> Callable[[Request, Endpoint], A
                 _name_as_known(request, response)
             elif _is_compressible(response, minimum):
                 vary(response, "Accept-Encoding")
-                if wants_gzip(request.headers.get("accept-encoding", "")):
+                if choose_coding(request.headers.get("accept-encoding", ""), ("gzip",)):
                     _compress(response, level)
             return response
         return after(call_next(request), finish)
     return compress
 
 
-def wants_gzip(accepted: str) -> bool:
-    """Whether a client takes gzip, and does not say that it likes the plain answer better."""
-    # Without a word about it, the identity is acceptable, but nobody's wish (RFC 9110 §12.5.3).
-    return 0 < quality(accepted, "gzip") >= quality(accepted, "identity")
-
-
 def _is_compressible(response: Response, minimum: int) -> bool:
     headers, body = response.headers, response.body
-    if response.status in _WITHOUT or any(name in headers for name in _LEFT_ALONE):
+    if response.status in _WITHOUT or headers.has_any(_LEFT_ALONE):
         return False
     if "no-transform" in headers.get("cache-control", "").lower() or not _is_text(headers.get("content-type", "")):
         return False
@@ -95,7 +89,7 @@ def _compress(response: Response, level: int) -> None:
             return
         response.body = data
     elif isinstance(body, bytes):
-        pieces = (body[begin:begin + _PIECE] for begin in range(0, len(body), _PIECE))
+        pieces = (body[begin:begin + PIECE] for begin in range(0, len(body), PIECE))
         response.body = _Compressed(pieces, compressor, flushes=False)
     elif isinstance(body, FileBody):
         response.body = _Compressed(_FilePieces(body), compressor, flushes=False)
@@ -118,19 +112,16 @@ def _name_as_known(request: Request, response: Response) -> None:
         vary(response, "Accept-Encoding")
 
 
-class _Compressed:
-    """A body in pieces, compressed. Not a generator: one that was never begun would not close what it reads."""
+class _Compressed(Converted[bytes]):
+    """A body in pieces, compressed."""
 
-    __slots__ = ("_compressor", "_flushes", "_is_over", "_pieces")
+    __slots__ = ("_compressor", "_flushes", "_is_over")
 
     def __init__(self, pieces: Iterable[bytes], compressor: zlib._Compress, flushes: bool) -> None:
-        self._pieces = iter(pieces)
+        super().__init__(pieces)
         self._compressor = compressor
         self._flushes = flushes
         self._is_over = False
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
 
     def __next__(self) -> bytes:
         if self._is_over:
@@ -142,13 +133,8 @@ class _Compressed:
         data = self._compressor.compress(piece)
         return data + self._compressor.flush(zlib.Z_SYNC_FLUSH) if self._flushes and piece else data
 
-    def close(self) -> None:
-        close = getattr(self._pieces, "close", None)
-        if close is not None:
-            close()
 
-
-class _FilePieces:
+class _FilePieces(Iterator[bytes]):
     """A part of a file, read piece by piece."""
 
     __slots__ = ("_body", "_left")
@@ -157,16 +143,10 @@ class _FilePieces:
         self._body = body
         self._left = body.length
 
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
     def __next__(self) -> bytes:
         if not self._left:
             raise StopIteration
-        self._body.file.seek(self._body.offset + self._body.length - self._left)
-        piece = self._body.file.read(min(self._left, _PIECE))
-        if not piece:
-            raise OSError("the file has shrunk while it was sent")
+        piece = read_piece(self._body.file, self._body.offset + self._body.length - self._left, self._left)
         self._left -= len(piece)
         return piece
 
