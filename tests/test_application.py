@@ -205,7 +205,7 @@ def test_a_middleware_may_change_the_request_and_the_answer(app: App) -> None:
 
 @pytest.mark.parametrize("error", [ZeroDivisionError(), HTTPError(500)])
 @pytest.mark.parametrize("when", ["before", "behind", "later"])
-def test_an_error_of_a_middleware_is_answered_outside_of_them_all(app: App, error: Exception, when: str) -> None:
+def test_an_error_of_a_middleware_is_an_answer_to_those_outside_of_it(app: App, error: Exception, when: str) -> None:
     trace: list[str] = []
 
     def broken(request: Request, call_next: Endpoint) -> Any:
@@ -221,7 +221,7 @@ def test_an_error_of_a_middleware_is_answered_outside_of_them_all(app: App, erro
     app.get("/")(returning("x"))
     app.error(500)(lambda request, error: "mended")
     response = answer(app, make_request())
-    assert (response.status, content(response), trace) == (500, b"mended", ["outer in"])
+    assert (response.status, content(response), trace) == (500, b"mended", ["outer in", "outer out 500"])
 
 
 # -- after
@@ -369,14 +369,22 @@ def test_a_foreign_errors_attribute_status_is_no_status_of_http(app: App) -> Non
 
 
 @pytest.mark.parametrize("with_middleware", [False, True])
-def test_an_error_handler_that_fails_does_not_go_round_in_circles(with_middleware: bool) -> None:
+def test_an_error_handler_that_fails_is_asked_once_and_logged(with_middleware: bool,
+                                                              caplog: pytest.LogCaptureFixture) -> None:
     app = App()
+    asked: list[Exception] = []
     if with_middleware:
         app.middleware(lambda request, call_next: call_next(request))
     app.get("/")(lambda request: 1 / 0)
-    app.error(500)(lambda request, error: NOTHING["missing"])
-    with pytest.raises(KeyError):  # which the connection answers with a plain 500
-        app(make_request())
+
+    @app.error(500)
+    def broken(request: Request, error: Exception) -> str:
+        asked.append(error)
+        return NOTHING["missing"]
+
+    assert answer(app, make_request()).status == 500
+    assert len(asked) == 1
+    assert ["ZeroDivisionError" in caplog.text, "KeyError" in caplog.text] == [True, True]
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError(), HTTPError(500)])

@@ -35,6 +35,7 @@ from evloop_http.app.middleware import (
     request_id,
     security_headers,
 )
+from evloop_http.app.problems import error_response
 from evloop_http.messages import Headers, PushedBody, RequestHead
 
 Make = Callable[[], Response]
@@ -46,10 +47,18 @@ def later(make: Make) -> Future[Response]:
     return future
 
 
+def outcome(application: Callable[[Request], Any], request: Request) -> Response:
+    """The answer, also to a refusal that is raised: what an `App` makes of it."""
+    try:
+        return answer(application, request)
+    except HTTPError as error:
+        return error_response(request, error)
+
+
 def through(middleware: Any, request: Request, make: Make = Response) -> Response:
     """The answer to a request through a middleware; the same whether it comes at once or in a future."""
-    at_once = answer(lambda request: middleware(request, lambda request: make()), request)
-    in_future = answer(lambda request: middleware(request, lambda request: later(make)), request)
+    at_once = outcome(lambda request: middleware(request, lambda request: make()), request)
+    in_future = outcome(lambda request: middleware(request, lambda request: later(make)), request)
     assert at_once.status == in_future.status
     varying = re.compile("[0-9a-f]{32}")  # an id that is made up
     assert [(name, varying.sub("", value)) for name, value in at_once.headers.pairs()] == [
@@ -510,7 +519,7 @@ def test_digests_are_compared_in_constant_time_whether_the_name_is_known_or_not(
     monkeypatch.setattr(hmac, "compare_digest", recording)
     check = basic_auth(USERS, "x")
     for name, password in (("ada", "secret"), ("ada", "x"), ("eve", "x" * 1000), ("eve", "")):
-        check(basic(name, password), lambda request: Response())
+        outcome(lambda request: check(request, lambda request: Response()), basic(name, password))
     assert len(compared) == 4
     assert {len(side) for pair in compared for side in pair} == {32}
     assert b"secret" not in b"".join(side for pair in compared for side in pair)

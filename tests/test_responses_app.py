@@ -347,7 +347,9 @@ def test_a_date_counts_too() -> None:
 
 
 def test_another_version_than_was_asked_for_is_412() -> None:
-    assert conditional(asked(("If-Match", '"other"')), Response("x")).status == 412
+    with pytest.raises(HTTPError) as caught:
+        conditional(asked(("If-Match", '"other"')), Response("x"))
+    assert caught.value.status == 412
     assert conditional(asked(("If-Match", "*")), Response("x")).status == 200
 
 

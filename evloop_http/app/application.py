@@ -4,8 +4,8 @@
         ◀── Response ◀── Response ◀──┘
 
 A middleware is a function of a request and of what comes after it. Errors become responses right
-around the handler, so middleware sees answers and need not catch; an error of a middleware itself
-becomes a response outside of them all.
+around the handler, and right around every middleware: whoever stands outside sees answers and need
+not catch.
 
 A handler runs in the loop's thread, and while it runs, nobody else is served. One that waits for
 something is registered with `threaded=True` and runs in a worker thread, all the middleware with
@@ -37,6 +37,8 @@ Answer = Response | Future[Response]
 Endpoint = Callable[[Any], Answer]
 Middleware = Callable[[Any, Endpoint], Any]
 H = TypeVar("H", bound=Callable[..., Any])
+
+_FAILED = "The server failed to answer this request."
 
 
 def to_response(result: Any, status: int = 200) -> Answer:
@@ -250,8 +252,8 @@ class App:
         self._middleware.append(function)
         chain: Endpoint = self._endpoint
         for layer in reversed(self._middleware):
-            chain = _bind(layer, chain)
-        self._chain = self._guard(chain)
+            chain = self._around(layer, chain)
+        self._chain = chain
         return function
 
     # Answering
@@ -276,14 +278,14 @@ class App:
             return self._recover(request, error)
         return answer if isinstance(answer, Response) else self._settle(request, answer)
 
-    def _guard(self, chain: Endpoint) -> Endpoint:
-        def guarded(request: Request) -> Answer:
+    def _around(self, middleware: Middleware, call_next: Endpoint) -> Endpoint:
+        def layer(request: Request) -> Answer:
             try:
-                answer = chain(request)
+                answer = to_response(middleware(request, call_next))
             except Exception as error:
                 return self._recover(request, error)
             return answer if isinstance(answer, Response) else self._settle(request, answer)
-        return guarded
+        return layer
 
     def _settle(self, request: Request, future: Future[Any]) -> Future[Response]:
         """A future of the response to what a handler's or a middleware's future comes to."""
@@ -301,6 +303,14 @@ class App:
         return future
 
     def _recover(self, request: Request, error: Exception) -> Response:
+        """The response to an exception, be it a plain one because the error handler failed as well."""
+        try:
+            return self._judge(request, error)
+        except Exception as failure:
+            _log_failure(request, failure)
+            return error_response(request, HTTPError(500, _FAILED))
+
+    def _judge(self, request: Request, error: Exception) -> Response:
         """The response to an exception: its handler's, else a plain one. What nobody expected is logged."""
         handler = self._error_handler(error)
         if handler is None and not isinstance(error, HTTPError):
@@ -308,7 +318,7 @@ class App:
             page = self._debug_page(request, error) if self.debug else None
             if page is not None:
                 return page
-            error = HTTPError(500, "The server failed to answer this request.")
+            error = HTTPError(500, _FAILED)
             handler = self._error_handler(error)
         if not isinstance(error, HTTPError):
             assert handler is not None
@@ -396,7 +406,3 @@ def _at_once(answer: Answer) -> Response:
     if isinstance(answer, Response):
         return answer
     raise TypeError("a future stands in the place of a response")
-
-
-def _bind(middleware: Middleware, call_next: Endpoint) -> Endpoint:
-    return lambda request: to_response(middleware(request, call_next))

@@ -29,7 +29,7 @@ from .application import encode_json
 from .conditions import evaluate, parse_date
 from .files import SMALL_FILE, open_regular, read_exactly
 from .forms import safe_filename
-from .problems import busy, error_response
+from .problems import busy
 from .representations import Labels, validators
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -235,12 +235,15 @@ def cache_control(response: Response, **directives: bool | int) -> None:
 
 
 def conditional(request: Request, response: Response, *, weak: bool = False) -> Response:
-    """The answer, or 304 if the client has it already, or 412 if it asked for another version (RFC 9110 §13).
+    """The answer, or 304 if the client has it already (RFC 9110 §13).
 
     Only for an answer of 200 to GET and HEAD: before something is *changed*, ask `conditions.evaluate`.
 
     Args:
         weak: whether the tag that is made of the body, where the answer has none, says "as good as" and not "the same".
+
+    Raises:
+        HTTPError: 412, the client asked for another version.
     """
     if response.status != 200 or request.method not in ("GET", "HEAD"):
         return response
@@ -253,7 +256,7 @@ def conditional(request: Request, response: Response, *, weak: bool = False) -> 
         return response
     response.close()
     if status == 412:
-        return error_response(request, HTTPError(412, "This is not the version that was asked for."))
+        raise HTTPError(412, "This is not the version that was asked for.")
     kept = [pair for lower, pair in response.headers.fields if lower not in _OF_CONTENT]
     return Response(status=status, headers=kept)
 

@@ -14,9 +14,8 @@ import hmac
 import unicodedata
 from collections.abc import Callable, Mapping
 
-from ...messages import HTTPError, Response, is_field_value
+from ...messages import HTTPError, is_field_value
 from ..application import Answer, Endpoint
-from ..problems import error_response
 from ..request import Request
 
 Check = Callable[[str, str], bool]
@@ -41,13 +40,9 @@ def basic_auth(check: Check | Mapping[str, str], realm: str) -> Callable[[Reques
     def authenticate(request: Request, call_next: Endpoint) -> Answer:
         found = credentials(request.headers.get("authorization", ""))
         if found is None or not is_right(*found):
-            return refusal(request)
+            raise HTTPError(401, "This needs a name and a password.", challenge)
         request.user = found[0]  # type: ignore[attr-defined]
         return call_next(request)
-
-    def refusal(request: Request) -> Response:
-        return error_response(request, HTTPError(401, "This needs a name and a password.", challenge))
-
     return authenticate
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ...messages import HTTPError, is_token
 from ..application import Answer, Endpoint, finished
-from ..problems import busy, error_response
+from ..problems import busy
 from ..request import Request
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def body_limit(limit: int) -> Callable[[Request, Endpoint], Answer]:
         if announced is None and request.incoming is not None:
             request.incoming = _bounded(request.incoming, limit)
         elif (len(request.body) if announced is None else announced) > limit:
-            return error_response(request, _too_large())
+            raise _too_large()
         return call_next(request)
     return check
 
@@ -75,7 +75,7 @@ def method_override(app: App, *, header: str | None = None,
         if wanted is None:
             return call_next(request)
         if wanted not in _OVERRIDES:
-            return error_response(request, HTTPError(400, "A POST stands for PUT, PATCH or DELETE, or for itself."))
+            raise HTTPError(400, "A POST stands for PUT, PATCH or DELETE, or for itself.")
         former = request.route
         request.method = wanted
         # What was found for POST is not for the other handler.
@@ -85,7 +85,7 @@ def method_override(app: App, *, header: str | None = None,
             return call_next(request)
         future = app.workers.submit(finished, call_next, request)
         if future is None:
-            return error_response(request, busy("The server is busy."))
+            raise busy("The server is busy.")
         return future
     return override
 
