@@ -185,6 +185,11 @@ class MutableHeaders(Headers):
             self[name] = value
         return self[name]
 
+    def complete(self, fields: Fields) -> None:
+        """Add those of `fields`, which were checked already, whose names are missing."""
+        present = {lower for lower, _ in self.fields}
+        self._change((*self.fields, *[field for field in fields if field[0] not in present]))
+
     def update(self, source: HeaderSource) -> None:
         """Put the fields of `source` in the place of all fields of their names."""
         fields = [make_field(name, value) for name, value in _pairs(source)]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import socket
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
 from http.client import HTTPConnection
@@ -222,6 +224,32 @@ def test_an_error_of_a_middleware_is_an_answer_to_those_outside_of_it(app: App, 
     app.error(500)(lambda request, error: "mended")
     response = answer(app, make_request())
     assert (response.status, content(response), trace) == (500, b"mended", ["outer in", "outer out 500"])
+
+
+def test_a_request_that_a_future_answered_is_let_go_of_at_once() -> None:
+    pending: list[Future[str]] = []
+    seen: list[weakref.ref[Any]] = []
+    inner, outer = App(), App()
+    inner.middleware(lambda request, call_next: after(call_next(request), lambda response: response))
+    outer.mount("/inner", inner)
+
+    @inner.get("/")
+    def later(request: Request) -> Future[str]:
+        seen.append(weakref.ref(request))
+        pending.append(Future())
+        return pending[-1]
+
+    gc.disable()
+    try:
+        future = outer(make_request("GET", "/inner/"))
+        pending.pop().set_result("x")
+        assert isinstance(future, Future)
+        assert future.result().status == 200
+        seen.append(weakref.ref(future))
+        del future
+        assert [ref() for ref in seen] == [None, None]
+    finally:
+        gc.enable()
 
 
 # -- after

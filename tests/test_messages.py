@@ -196,6 +196,14 @@ def test_a_default_is_set_only_where_nothing_is() -> None:
     assert headers.pairs() == [("A", "1"), ("b", "2")]
 
 
+def test_headers_are_completed_with_what_is_missing() -> None:
+    headers = MutableHeaders([("a", "1"), ("B", "2")])
+    assert "c" not in headers
+    headers.complete(Headers([("A", "x"), ("c", "3"), ("d", "4"), ("c", "5")]).fields)
+    assert headers.pairs() == [("a", "1"), ("B", "2"), ("c", "3"), ("d", "4"), ("c", "5")]
+    assert headers["c"] == "3, 5"
+
+
 def test_updating_takes_the_place_of_old_fields_and_keeps_all_of_the_new() -> None:
     headers = MutableHeaders([("A", "1"), ("Set-Cookie", "old")])
     headers.update([("set-cookie", "b"), ("Set-Cookie", "c")])

@@ -672,6 +672,19 @@ def test_every_answer_of_bytes_gets_a_tag_and_is_not_sent_twice() -> None:
     assert "ETag" not in through(etag(), make_request("POST"), text).headers
 
 
+@pytest.mark.parametrize(("target", "fields", "status"), [
+    ("/put", [("X-Method", "PUT")], None), ("/put", [("Content-Type", "application/x-www-form-urlencoded")], None),
+    ("/put", [], 405), ("/put", [("X-Method", "BREW")], 400), ("/nowhere", [], 404)])
+def test_a_method_that_is_read_elsewhere_calls_no_handler_before_the_body_has_come(
+        target: str, fields: list[tuple[str, str]], status: int | None) -> None:
+    app = App()
+    app.middleware(method_override(app, header="X-Method", field="_method"))
+    called: list[Request] = []
+    app.put("/put")(called.append)
+    refusal = app.preview(make_request("POST", target, fields))
+    assert (refusal and refusal.status, called) == (status, [])
+
+
 # -- all together
 
 

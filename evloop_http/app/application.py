@@ -86,8 +86,11 @@ def after(answer: Answer, function: Callable[[Response], Response]) -> Answer:
 def _follow(source: Future[Any], function: Callable[[Future[Any]], Response]) -> Future[Response]:
     """A future of what `function` makes of `source` when that is done; to cancel one is to cancel the other."""
     outcome: Future[Response] = Future()
+    # Emptied when it has served: futures keep their callbacks, and two that know each other would live on.
+    sources = [source]
 
     def pass_on(done: Future[Any]) -> None:
+        sources.clear()
         if done.cancelled():
             outcome.cancel()
         if not outcome.set_running_or_notify_cancel():
@@ -100,7 +103,8 @@ def _follow(source: Future[Any], function: Callable[[Future[Any]], Response]) ->
 
     def pass_back(outcome: Future[Response]) -> None:
         if outcome.cancelled():
-            source.cancel()
+            for future in sources:
+                future.cancel()
 
     source.add_done_callback(pass_on)
     outcome.add_done_callback(pass_back)
@@ -111,6 +115,10 @@ def _discard(done: Future[Any]) -> None:
     """Let go of a response that nobody waits for any more: it may hold an open file."""
     if not done.cancelled() and done.exception() is None and isinstance(done.result(), Response):
         done.result().close()
+
+
+class Undecided(BaseException):
+    """Raised in a preview by who would need the body to tell whether to refuse. (No error: nobody may catch it.)"""
 
 
 class App:
@@ -353,7 +361,11 @@ class App:
         route = self.destination(request)
         if route is None or not route.is_refusal:
             return None
-        answer = self(request)
+        request.is_preview = True
+        try:
+            answer = self(request)
+        except Undecided:
+            return None
         return answer if isinstance(answer, Response) else None
 
     def streams(self, head: RequestHead) -> bool:

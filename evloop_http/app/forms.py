@@ -26,6 +26,9 @@ from typing import Any, BinaryIO, NamedTuple
 
 from ..messages import HTTPError, MultiDict
 
+#: The types of forms.
+URLENCODED, MULTIPART = FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+
 #: Fields and files of one form; 413 beyond it.
 MAX_PARTS = 1000
 #: Bytes of all text fields of a form together; 413 beyond it.
@@ -198,9 +201,9 @@ def parse(media_type: str, content_type: str, body: bytes) -> Form:
             it has too many fields or they are too large.
         RuntimeError: it is multipart, and the extra `multipart` is not installed.
     """
-    if media_type == "application/x-www-form-urlencoded":
+    if media_type == URLENCODED:
         return Form(_parse_urlencoded(body), MultiDict())
-    if media_type == "multipart/form-data":
+    if media_type == MULTIPART:
         return _parse_multipart(content_type, (body[begin:begin + _PIECE] for begin in range(0, len(body), _PIECE)))
     if not body:
         return Form(MultiDict(), MultiDict())
@@ -214,7 +217,7 @@ def parse_stream(media_type: str, content_type: str, pieces: Iterator[bytes]) ->
         HTTPError: as `parse`, and what the pieces raise.
         RuntimeError: as `parse`.
     """
-    if media_type == "multipart/form-data":
+    if media_type == MULTIPART:
         return _parse_multipart(content_type, pieces)
     # One byte more than a form may have, to see whether there is one.
     body = b""

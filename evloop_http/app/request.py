@@ -29,6 +29,8 @@ class Request(messages.Request):
     route: Route
     #: what names this request in logs and to other servers; set by the middleware `request_id`
     id: str = ""
+    #: the body has not come, and only a refusal would be sent
+    is_preview: bool = False
 
     @cached_property
     def media_type(self) -> str:

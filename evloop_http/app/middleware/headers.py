@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 
-from ...messages import Headers, Response, is_token
+from ...messages import Headers, Response, is_token, make_field
 from ..application import Answer, Endpoint, after
 from ..request import Request
 
@@ -67,16 +67,15 @@ def security_headers(*, hsts: int = 0, hsts_subdomains: bool = False, hsts_prelo
     values = {"X-Content-Type-Options": "nosniff", "X-Frame-Options": frame_options,
               "Referrer-Policy": referrer_policy, "Cross-Origin-Opener-Policy": opener_policy,
               "Content-Security-Policy": content_security_policy, "Permissions-Policy": permissions_policy}
-    plain = Headers([(name, value) for name, value in values.items() if value is not None]).pairs()
+    plain = Headers([(name, value) for name, value in values.items() if value is not None]).fields
     words = [f"max-age={hsts}", *["includeSubDomains"] * hsts_subdomains, *["preload"] * hsts_preload]
-    over_tls = [*plain, *[("Strict-Transport-Security", "; ".join(words))] * bool(hsts)]
+    over_tls = (*plain, *[make_field("Strict-Transport-Security", "; ".join(words))] * bool(hsts))
 
     def protect(request: Request, call_next: Endpoint) -> Answer:
         fields = over_tls if request.scheme == "https" else plain
 
         def add(response: Response) -> Response:
-            for name, value in fields:
-                response.headers.setdefault(name, value)
+            response.headers.complete(fields)
             return response
         return after(call_next(request), add)
     return protect

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from ...messages import HTTPError, is_token
-from ..application import Answer, Endpoint, finished
+from ..application import Answer, Endpoint, Undecided, finished
+from ..forms import FORMS
 from ..problems import busy
 from ..request import Request
 
@@ -76,6 +77,8 @@ def method_override(app: App, *, header: str | None = None,
             return call_next(request)
         if wanted not in _OVERRIDES:
             raise HTTPError(400, "A POST stands for PUT, PATCH or DELETE, or for itself.")
+        if request.is_preview:
+            raise Undecided
         former = request.route
         request.method = wanted
         # What was found for POST is not for the other handler.
@@ -97,6 +100,8 @@ def _wanted(request: Request, header: str | None, field: str | None) -> str | No
     if not field:
         return None
     try:
+        if request.is_preview and request.media_type in FORMS:
+            raise Undecided
         named = request.form.get(field)
     except HTTPError:  # it is no form, or a malformed one, as the handler that wants one will tell
         return None
