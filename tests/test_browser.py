@@ -6,9 +6,11 @@ load, a form that does not reach its handler, a request to somebody else.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -77,6 +79,15 @@ class Visit:
         wait.until(lambda driver: driver.find_element("css selector", "html") != page)
         wait.until(lambda driver: driver.execute_script("return document.readyState") == "complete")
 
+    def wait_for(self, selector: str, holds: Callable[[str], bool]) -> str:
+        """The text of an element as soon as something holds of it."""
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        def text(driver: Any) -> str:
+            shown = str(self.find(selector).text)
+            return shown if holds(shown) else ""
+        return str(WebDriverWait(self.driver, PATIENCE, 0.05).until(text))
+
     def fill(self, selector: str, text: str) -> None:
         field = self.find(selector)
         field.clear()
@@ -112,6 +123,7 @@ def visit(request: pytest.FixtureRequest, driver: Any, site: Site) -> Iterator[V
     """A visit that ends without a word on the console and without a request to anybody else."""
     visit = Visit(driver, site.plain if request.param == "http" else site.secure)
     driver.get("about:blank")
+    driver.execute_cdp_cmd("Network.clearBrowserCookies", {})  # cookies know no ports, nor https from http
     for log in ("browser", "performance"):
         driver.get_log(log)
     yield visit
@@ -138,7 +150,8 @@ def test_no_page_is_wider_than_its_window(visit: Visit, width: int) -> None:
     metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
     visit.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     try:
-        for target in ("/", "/welcome?name=" + "x" * 200, "/login", "/nowhere"):
+        for target in ("/", "/welcome?name=" + "x" * 200, "/login", "/nowhere", "/clock", "/upload",
+                       "/tour/", "/tour/days/2024-02-29", "/tour/ways/" + "x" * 200, "/files/"):
             visit.open(target)
             assert visit.driver.execute_script("return document.documentElement.scrollWidth") <= width, target
     finally:
@@ -174,7 +187,58 @@ def test_logging_in_wrongly_is_refused_and_rightly_welcomed_by_the_browsers_name
     visit.follow("button[type=submit]")
     assert visit.find("h1").text == "Welcome, admin"
     assert "Chrome" in visit.find("p.note.good").text
+    [cookie] = visit.driver.get_cookies()
+    assert (cookie["name"], cookie["httpOnly"], cookie["sameSite"]) == ("session", True, "Lax")
+    assert cookie["secure"] == visit.url.startswith("https")
+
+
+def test_who_has_logged_in_has_an_account_until_he_logs_out(visit: Visit) -> None:
+    visit.open("/account")
+    assert visit.find("h1").text == "Log in"
+    visit.fill("#username", "admin")
+    visit.fill("#password", "secret")
+    visit.follow("button[type=submit]")
+    visit.follow('a.button[href="/account"]')
+    assert visit.find("h1").text == "The account of admin"
+    visit.follow('form[action="/logout"] button')
+    assert visit.find("h1").text == "Log in"
     assert visit.driver.get_cookies() == []
+    visit.open("/account")
+    assert urlsplit(visit.driver.current_url).path == "/login"
+
+
+def test_the_clock_ticks(visit: Visit) -> None:
+    visit.open("/")
+    visit.follow('nav a[href="/clock"]')
+    first = visit.wait_for("#clock", lambda shown: shown != "--:--:--")
+    assert re.fullmatch(r"\d\d:\d\d:\d\d", first)
+    assert visit.wait_for("#clock", lambda shown: shown != first) > first or first.startswith("23:59")
+    visit.wait_for("#state", lambda shown: shown == "You are the only one who listens.")
+    assert visit.find("#wire").text.startswith("event: tick\ndata: {")
+    visit.open("/tour/")  # the browser stops to listen
+
+
+def test_a_file_that_is_uploaded_is_told_of(visit: Visit, tmp_path: Path) -> None:
+    file = tmp_path / "hello <b>.txt"
+    file.write_bytes(b"hello" * 500_000)
+    visit.open("/upload")
+    visit.find("#file").send_keys(str(file))
+    visit.follow("button[type=submit]")
+    assert visit.find("h1").text == "This is what came"
+    assert "hello _b_.txt" in visit.text
+    assert "2500000 bytes" in visit.text
+    assert hashlib.sha256(file.read_bytes()).hexdigest() in visit.text
+
+
+def test_the_tour_is_a_way_there_and_back(visit: Visit) -> None:
+    visit.open("/")
+    visit.follow('nav a[href="/tour/"]')
+    visit.follow('a[href^="/tour/ways/"]')
+    assert visit.find("h1").text == "A way of 4 steps"
+    visit.follow("li:nth-child(3) a")
+    assert visit.find("h1").text == "A way of 3 steps"
+    visit.follow(".actions a.button")
+    assert visit.find("h1").text == "What may stand in a path"
 
 
 def test_markup_in_a_name_is_shown_and_not_obeyed(visit: Visit) -> None:

@@ -2,77 +2,41 @@
 
 from __future__ import annotations
 
+import base64
+import csv
+import hashlib
 import http.client
 import json
 import logging
 import re
 import shutil
 import socket
-import ssl
 import subprocess
+import threading
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote, urlencode, urljoin
 
 import pytest
 
-from asking import PATIENCE
-from serving_demo import Site, serve_demo
+from asking import PATIENCE, make_request
+from evloop_http import HTTPError
+from evloop_http.demo.account import Sessions
+from evloop_http.demo.app import create_app
+from evloop_http.demo.live import Clock
+from evloop_http.demo.programs import nap_of
+from evloop_http.testing import Client
+from serving_demo import FORM, MARKUP, Reply, Site, Visitor, serve_demo
 
 pytest.importorskip("jinja2", reason="the 'demo' extra is not installed")
 pytest.importorskip("multipart", reason="the 'demo' extra is not installed")
 pytest.importorskip("ua_parser", reason="the 'demo' extra is not installed")
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
-FORM = "application/x-www-form-urlencoded"
-MARKUP = "<script>alert('x')</script>"
+UUID = "0f0e0d0c-0b0a-4908-8706-050403020100"
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-
-
-class Reply(NamedTuple):
-    """An answer, read whole."""
-
-    status: int
-    headers: http.client.HTTPMessage
-    body: bytes
-
-    @property
-    def text(self) -> str:
-        return self.body.decode()
-
-    @property
-    def type(self) -> str:
-        return self.headers["Content-Type"]
-
-
-class Visitor:
-    """A client with one connection that is kept."""
-
-    def __init__(self, url: str, certificate: Path) -> None:
-        address = url.partition("://")[2]
-        self.url = url
-        if url.startswith("http:"):
-            self._client = http.client.HTTPConnection(address, timeout=PATIENCE)
-        else:
-            context = ssl.create_default_context(cafile=certificate)
-            self._client = http.client.HTTPSConnection(address, timeout=PATIENCE, context=context)
-
-    def ask(self, method: str, target: str, body: bytes | str | None = None, type: str | None = None,
-            **headers: str) -> Reply:
-        sent = {name.replace("_", "-"): value for name, value in headers.items()}
-        if type is not None:
-            sent["Content-Type"] = type
-        self._client.request(method, target, body, sent)
-        reply = self._client.getresponse()
-        return Reply(reply.status, reply.headers, reply.read())
-
-    def get(self, target: str, **headers: str) -> Reply:
-        return self.ask("GET", target, **headers)
-
-    def close(self) -> None:
-        self._client.close()
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +105,8 @@ class Links(HTMLParser):
 def test_every_link_of_the_home_page_leads_somewhere(visitor: Visitor) -> None:
     page = visitor.get("/").text
     links = Links(page).links
-    odd = {"/nowhere": 404, "/users/ada": 404, "/panic": 500, "/data": 400, "/echo": 405, "/api/create": 405}
+    odd = {"/nowhere": 404, "/users/ada": 404, "/panic": 500, "/data": 400, "/echo": 405, "/api/create": 405,
+           "/tour/days/2023-02-30": 404, "/account": 303, "/private": 401, "/old": 301}
     followed = set()
     for link in links:
         if link.startswith("#"):
@@ -151,7 +116,19 @@ def test_every_link_of_the_home_page_leads_somewhere(visitor: Visitor) -> None:
             assert visitor.get(target).status == odd.get(target, 200), target
             followed.add(target)
     assert {"/", "/ping", "/users/42", "/data", "/welcome", "/login", "/panic", "/nowhere", "/static/site.css",
-            "/static/favicon.svg", "/api/create", "/echo"} <= followed
+            "/static/favicon.svg", "/api/create", "/echo", "/slow?seconds=0.2", "/tour/", "/upload", "/account",
+            "/private", "/api/notes/7", "/report.csv", "/numbers?to=100000", "/old", "/clock", "/files/"} <= followed
+
+
+@pytest.mark.parametrize("target", ["/welcome", "/login", "/upload", "/clock", "/nowhere", "/tour/",
+                                    "/tour/days/2024-02-29", f"/tour/things/{UUID}", "/tour/ways/a/b%20c/%C3%BC",
+                                    "/tour/nowhere", "/files/"])
+def test_every_link_of_a_smaller_page_leads_somewhere(visitor: Visitor, target: str) -> None:
+    odd = {"/tour/days/2023-02-30": 404}
+    for link in Links(visitor.get(target).text).links:
+        if not link.startswith(("#", "https:")):
+            found = urljoin(target, link).partition("#")[0]
+            assert visitor.get(found).status == odd.get(found, 200), found
 
 
 def test_a_page_asked_for_by_an_old_client_without_a_host_is_whole(site: Site) -> None:
@@ -202,7 +179,11 @@ def test_the_right_password_welcomes_with_the_browsers_name(visitor: Visitor) ->
     assert "Welcome, admin" in reply.text
     assert "You came with Firefox." in reply.text
     assert "You came with your browser." in log_in(visitor, "admin", "secret", "unheard of").text
-    assert reply.headers.get_all("Set-Cookie") is None
+    [cookie] = reply.headers.get_all("Set-Cookie", [])
+    secure = "; Secure" if visitor.url.startswith("https") else ""
+    value, _, attributes = cookie.partition("; ")
+    assert re.fullmatch(r"session=[A-Za-z0-9_=-]+\.[0-9a-f]{64}", value)
+    assert attributes == f"Max-Age=3600; Path=/{secure}; HttpOnly; SameSite=Lax"
 
 
 @pytest.mark.parametrize(("username", "password"), [
@@ -213,6 +194,7 @@ def test_the_wrong_password_is_401_and_is_not_shown(visitor: Visitor, username: 
     reply = log_in(visitor, username, password)
     assert_is_page(reply, 401)
     assert reply.headers["WWW-Authenticate"] == 'Form realm="demo"'
+    assert "Set-Cookie" not in reply.headers
     assert "not the right name and password" in reply.text
     assert "alert(" not in reply.text
     assert not re.search(r'<input[^>]* value="', reply.text)
@@ -304,6 +286,294 @@ def test_after_a_panic_the_server_goes_on_and_the_connection_with_it(
     assert "Connection" not in reply.headers
 
 
+def test_the_traceback_is_shown_where_that_is_wanted() -> None:
+    with Client(create_app(debug=True)) as client:
+        assert "which is what it is for" in client.get("/panic").text
+        assert client.get("/welcome").status == 200
+    with Client(create_app()) as client:
+        assert "which is what it is for" not in client.get("/panic").text
+
+
+# -- what the cookie opens
+
+
+def test_a_session_opens_the_account_until_it_is_ended(visitor: Visitor) -> None:
+    assert (visitor.get("/account").status, visitor.get("/account").headers["Location"]) == (303, "/login")
+    cookie = log_in(visitor, "admin", "secret").headers["Set-Cookie"].partition(";")[0]
+    reply = visitor.get("/account", Cookie=f"other=1; {cookie}")
+    assert_is_page(reply)
+    assert "The account of admin</h1>" in reply.text
+    goodbye = visitor.ask("POST", "/logout", Cookie=cookie)
+    assert (goodbye.status, goodbye.headers["Location"]) == (303, "/login")
+    assert goodbye.headers["Set-Cookie"].startswith("session=; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0;")
+    assert ("Secure" in goodbye.headers["Set-Cookie"]) == visitor.url.startswith("https")
+    assert visitor.get("/logout").status == 405
+
+
+def test_a_cookie_that_somebody_made_or_changed_opens_nothing(visitor: Visitor) -> None:
+    cookie = log_in(visitor, "admin", "secret").headers["Set-Cookie"].partition(";")[0]
+    content, _, signature = cookie.partition("=")[2].rpartition(".")
+    never = base64.urlsafe_b64encode(b'["admin", 99999999999]').decode()
+    for forged in ("", "x", ".", f"{content}.", f".{signature}", f"{content}.{signature[:-1]}", f"{never}.{signature}",
+                   f"{content}.{signature}0", f"{content}x.{signature}", "\xe9.\xff"):
+        assert visitor.get("/account", Cookie=f"session={forged}").status == 303, forged
+
+
+def test_a_session_is_over_when_its_time_is_and_means_nothing_elsewhere() -> None:
+    now = [1000.9]
+    sessions = Sessions(clock=lambda: now[0])
+    ticket = sessions.begin("admin")
+    assert sessions.read(ticket) == ("admin", 4600)
+    now[0] = 4599.9
+    assert sessions.read(ticket) is not None
+    now[0] = 4600.0
+    assert sessions.read(ticket) is None
+    assert Sessions(clock=lambda: 1000).read(ticket) is None
+
+
+def test_the_private_page_wants_a_password_with_every_request(visitor: Visitor) -> None:
+    refusal = visitor.get("/private")
+    assert (refusal.status, refusal.headers["WWW-Authenticate"]) == (401, 'Basic realm="demo", charset="UTF-8"')
+    assert refusal.headers["X-Content-Type-Options"] == "nosniff"
+    right, wrong = (base64.b64encode(pair).decode() for pair in (b"admin:secret", b"admin:guess"))
+    assert visitor.get("/private", Authorization=f"Basic {wrong}").status == 401
+    reply = visitor.get("/private", Authorization=f"Basic {right}")
+    assert_is_page(reply)
+    assert "<strong>admin</strong>" in reply.text
+    assert ("Basic authentication is for HTTPS only" in reply.text) == visitor.url.startswith("http:")
+    assert visitor.get("/private/x", Authorization=f"Basic {right}").status == 404
+
+
+# -- the tour
+
+
+def test_a_day_knows_the_days_beside_it_to_the_ends_of_the_calendar(visitor: Visitor) -> None:
+    reply = visitor.get("/tour/days/2024-02-29")
+    assert_is_page(reply)
+    assert "A Thursday, the\n  60. day" in reply.text
+    assert 'href="/tour/days/2024-02-28"' in reply.text
+    assert 'href="/tour/days/2024-03-01"' in reply.text
+    first, last = visitor.get("/tour/days/0001-01-01").text, visitor.get("/tour/days/9999-12-31").text
+    assert ('rel="prev"' in first, 'rel="next"' in first, 'rel="prev"' in last, 'rel="next"' in last) \
+        == (False, True, True, False)
+
+
+def test_a_way_leads_to_each_of_its_steps(visitor: Visitor) -> None:
+    page = visitor.get("/tour/ways/a//%2e%2e/b%20c/%3Cb%3E").text
+    assert re.findall(r'<a href="(/tour/ways/[^"]*)">([^<]*)<', page) == [
+        ("/tour/ways/a", "a"), ("/tour/ways/a/b%20c", "b c"), ("/tour/ways/a/b%20c/%3Cb%3E", "&lt;b&gt;")]
+
+
+def test_the_tour_has_a_404_page_of_its_own(visitor: Visitor) -> None:
+    for target in ("/tour/nowhere", "/tour/days/2023-02-30", "/tour/days/20240229", "/tour/things/7",
+                   f"/tour/{quote(MARKUP)}"):
+        reply = visitor.get(target)
+        assert_is_page(reply, 404)
+        assert "The tour does not go there" in reply.text
+        assert "alert(" not in reply.text
+    assert visitor.get(f"/tour/things/{UUID.upper()}").text.count(UUID) >= 1
+
+
+# -- the interface
+
+
+def test_a_note_is_what_is_sent_and_nothing_is_kept(visitor: Visitor) -> None:
+    note = json.loads(visitor.get("/api/notes/7").body)
+    assert note == {"id": 7, "text": "This is note 7."}
+    sent = json.dumps({"text": "Hello", "id": 8})
+    for method, changed in (("PUT", {"text": "Hello", "id": 7}), ("PATCH", {"text": "Hello", "id": 7})):
+        assert json.loads(visitor.ask(method, "/api/notes/7", sent, "application/json").body) == changed
+    assert json.loads(visitor.ask("PATCH", "/api/notes/7", "colour=red", FORM).body) == {**note, "colour": "red"}
+    assert json.loads(visitor.ask("PUT", "/api/notes/7", "colour=red", FORM).body) == {"colour": "red", "id": 7}
+    assert (visitor.ask("DELETE", "/api/notes/7").status, visitor.ask("DELETE", "/api/notes/7").body) == (204, b"")
+    assert json.loads(visitor.get("/api/notes/7").body) == note
+
+
+@pytest.mark.parametrize(("accept", "type"), [
+    ("*/*", "application/json"), ("text/html,application/xhtml+xml,*/*;q=0.8", "text/html; charset=utf-8"),
+    ("text/*;q=0.5, application/json;q=0.4", "text/html; charset=utf-8"), ("text/plain", "text/plain; charset=utf-8"),
+])
+def test_a_note_comes_in_the_form_that_is_preferred(visitor: Visitor, accept: str, type: str) -> None:
+    reply = visitor.get("/api/notes/7", Accept=accept)
+    assert (reply.status, reply.type, reply.headers["Vary"]) == (200, type, "Accept")
+    assert "This is note 7." in reply.text
+    assert visitor.get("/api/notes/7", Accept=accept, If_None_Match=reply.headers["ETag"]).status == 304
+
+
+def test_errors_of_the_interface_are_problem_details(visitor: Visitor) -> None:
+    asked = {"Accept": "application/json"}
+    for reply, status in (
+            (visitor.get("/api/notes/none", **asked), 404),
+            (visitor.ask("PUT", "/api/notes/7", "[]", "application/json", **asked), 400),
+            (visitor.ask("PUT", "/api/notes/7", "x", "text/plain", **asked), 415),
+            (visitor.ask("PUT", "/api/notes/7", b"x" * (64 * 1024 + 1), "application/json", **asked), 413),
+            (visitor.ask("POST", "/api/notes/7", **asked), 405)):
+        assert (reply.status, reply.type) == (status, "application/problem+json")
+        assert json.loads(reply.body)["status"] == status
+    assert visitor.get("/api/notes/7", Accept="image/png").status == 406
+
+
+def test_pages_of_other_sites_may_use_the_interface_and_nothing_else(visitor: Visitor) -> None:
+    origin = {"Origin": "https://other.example"}
+    assert visitor.get("/api/notes/7", **origin).headers["Access-Control-Allow-Origin"] == "*"
+    preflight = visitor.ask("OPTIONS", "/api/notes/7", **origin, Access_Control_Request_Method="PUT")
+    assert preflight.status == 204
+    assert "PUT" in preflight.headers["Access-Control-Allow-Methods"]
+    assert preflight.headers["Access-Control-Allow-Headers"] == "Content-Type"
+    for target in ("/", "/ping", "/account", "/static/site.css"):
+        assert "Access-Control-Allow-Origin" not in visitor.get(target, **origin).headers
+
+
+# -- uploads
+
+
+def upload(visitor: Visitor, *files: tuple[str, bytes]) -> Reply:
+    parts = [f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
+             f"Content-Type: text/html\r\n\r\n".encode() + content + b"\r\n" for name, content in files]
+    return visitor.ask("POST", "/upload", b"".join([*parts, f"--{BOUNDARY}--\r\n".encode()]),
+                       f"multipart/form-data; boundary={BOUNDARY}")
+
+
+def test_uploaded_files_are_told_of_by_name_type_size_and_digest(visitor: Visitor) -> None:
+    small, large = b"<b>hi</b>", bytes(range(256)) * 8192  # the second one goes to the disk
+    reply = upload(visitor, ("../../etc/pass\twd<b>.txt", small), ("large", large), ("", b""))
+    assert_is_page(reply)
+    for content in (small, large):
+        assert hashlib.sha256(content).hexdigest() in reply.text
+        assert f"<dd>{len(content)} bytes</dd>" in reply.text
+    assert ">pass_wd_b_.txt<" in reply.text
+    assert reply.text.count("<dt>Size</dt>") == 2
+    assert "<code>text/html</code>" in reply.text
+    assert "hi</b>" not in reply.text
+
+
+def test_an_upload_without_a_file_says_so(visitor: Visitor) -> None:
+    assert_is_page(visitor.get("/upload"))
+    for reply in (upload(visitor), upload(visitor, ("", b"")), visitor.ask("POST", "/upload", "file=x", FORM)):
+        assert_is_page(reply, 400)
+        assert "No file came along" in reply.text
+    assert visitor.ask("POST", "/upload", "{}", "application/json").status == 415
+
+
+# -- answers of other kinds
+
+
+def test_the_report_is_saved_and_not_sent_twice(visitor: Visitor) -> None:
+    reply = visitor.get("/report.csv")
+    assert (reply.status, reply.type) == (200, "text/csv; charset=utf-8")
+    assert reply.headers["Content-Disposition"] == 'attachment; filename="report.csv"'
+    rows = list(csv.reader(reply.text.splitlines()))
+    assert rows[0] == ["status", "phrase", "description"]
+    assert ["404", "Not Found", "Nothing matches the given URI"] in rows
+    again = visitor.get("/report.csv", If_None_Match=reply.headers["ETag"])
+    assert (again.status, again.body) == (304, b"")
+
+
+@pytest.mark.parametrize(("query", "count"), [
+    ("", 100), ("?to=1", 1), ("?to=1000", 1000), ("?to=2001", 2001), ("?to=100001", 100_000), ("?to=0", 0),
+    ("?to=-5", 0), ("?to=many", 100), ("?to=" + "9" * 5000, 100),
+])
+def test_numbers_are_counted_to_a_bound(visitor: Visitor, query: str, count: int) -> None:
+    reply = visitor.get(f"/numbers{query}")
+    assert (reply.status, reply.headers["Transfer-Encoding"]) == (200, "chunked")
+    assert reply.text.split() == [str(number) for number in range(1, count + 1)]
+
+
+def test_the_old_address_leads_to_the_new_one(visitor: Visitor) -> None:
+    reply = visitor.get("/old")
+    assert (reply.status, reply.headers["Location"]) == (301, "/welcome?name=wanderer")
+
+
+def test_slow_sleeps_in_a_thread(visitor: Visitor) -> None:
+    told = json.loads(visitor.get("/slow?seconds=0.01").body)
+    assert told["slept"] == 0.01
+    assert told["thread"].startswith("evloop_http.worker")
+
+
+@pytest.mark.parametrize(("query", "seconds"), [
+    ("", 0.2), ("?seconds=1.5", 1.5), ("?seconds=2.5", 2), ("?seconds=inf", 2), ("?seconds=-1", 0), ("?seconds=nan", 0),
+    ("?seconds=-inf", 0), ("?seconds=long", 0.2)])
+def test_nobody_sleeps_for_longer_than_two_seconds(query: str, seconds: float) -> None:
+    assert nap_of(make_request("GET", f"/slow{query}")) == seconds
+
+
+# -- the clock
+
+
+def clock_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "evloop_http.demo.clock"]
+
+
+def wait_for_silence() -> None:
+    """Until the thread of the clock has ended, as it does when nobody listens."""
+    for thread in clock_threads():
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+
+
+def read_tick(answer: http.client.HTTPResponse) -> dict[str, Any]:
+    assert answer.readline() == b"event: tick\n"
+    data = answer.readline()
+    assert (data[:6], answer.readline()) == (b"data: ", b"\n")
+    told = json.loads(data[6:])
+    assert isinstance(told, dict)
+    return told
+
+
+def test_the_clock_ticks_for_each_who_listens_and_stops_behind_the_last(site: Site,
+                                                                        certificate: tuple[Path, Path]) -> None:
+    wait_for_silence()
+    first, second = (Visitor(url, certificate[0]) for url in site)
+    answers = [first.begin("GET", "/events"), second.begin("GET", "/events")]
+    for listeners, answer in enumerate(answers, 1):
+        assert (answer.status, answer.headers["Content-Type"]) == (200, "text/event-stream")
+        assert answer.headers["Cache-Control"] == "no-store"
+        told = read_tick(answer)  # at once
+        assert re.fullmatch(r"\d\d:\d\d:\d\d", told["time"])
+        assert told["listeners"] == listeners
+    for answer in answers:
+        assert read_tick(answer)["listeners"] == 2
+    assert len(clock_threads()) == 1
+    for visitor, answer in zip((first, second), answers, strict=True):
+        answer.close()
+        visitor.close()
+    wait_for_silence()
+
+
+def test_to_ask_for_the_head_of_the_events_is_not_to_listen(visitor: Visitor) -> None:
+    wait_for_silence()
+    assert visitor.ask("HEAD", "/events").type == "text/event-stream"
+    wait_for_silence()
+
+
+def test_a_clock_tells_only_so_many_and_rests_when_all_have_left() -> None:
+    clock = Clock(most=2)
+    streams = [clock.listen(), clock.listen()]
+    with pytest.raises(HTTPError, match="Too many") as refusal:
+        clock.listen()
+    assert refusal.value.status == 503
+    streams[0].close()
+    streams[0] = clock.listen()
+    for stream in streams:
+        stream.close()
+    wait_for_silence()
+    third = clock.listen()
+    assert len(clock_threads()) == 1
+    assert next(third).startswith(b"event: tick\ndata: ")
+    third.close()
+    wait_for_silence()
+
+
+def test_only_the_page_of_the_clock_may_run_a_script_and_only_this_sites(visitor: Visitor) -> None:
+    reply = visitor.get("/clock")
+    policy = reply.headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none';")
+    assert policy.endswith("; script-src 'self'; connect-src 'self'")
+    assert "unsafe" not in policy
+    assert re.findall(r"<script[^>]*>", reply.text) == ['<script src="/static/clock.js" defer>']
+    assert 'data-events="/events"' in reply.text
+
+
 # -- files
 
 
@@ -319,6 +589,15 @@ def test_a_file_comes_once_and_is_304_then(visitor: Visitor, name: str, type: st
     assert (part.status, part.body) == (206, first.body[:10])
 
 
+def test_the_files_are_listed_elsewhere(visitor: Visitor) -> None:
+    assert visitor.get("/static/site.css").headers["Cache-Control"] == "max-age=300"
+    moved = visitor.get("/files")
+    assert (moved.status, moved.headers["Location"]) == (301, "./files/")
+    page = visitor.get("/files/").text
+    assert all(f'href="{name}"' in page for name in ("clock.js", "favicon.svg", "site.css"))
+    assert visitor.get("/files/clock.js").body == visitor.get("/static/clock.js").body
+
+
 def test_browsers_find_the_icon_where_they_look_by_themselves(visitor: Visitor) -> None:
     reply = visitor.get("/favicon.ico")
     assert (reply.status, reply.headers["Location"]) == (301, "/static/favicon.svg")
@@ -332,10 +611,12 @@ def test_the_style_sheet_asks_for_nothing_from_elsewhere(visitor: Visitor) -> No
 # -- methods
 
 
-@pytest.mark.parametrize("target", ["/", "/ping", "/users/1", "/welcome", "/login", "/static/site.css"])
+@pytest.mark.parametrize("target", ["/", "/ping", "/users/1", "/welcome", "/login", "/static/site.css",
+                                    "/account", "/upload", "/clock", "/report.csv", "/tour/", "/api/notes/7"])
 def test_head_is_get_without_the_body(visitor: Visitor, target: str) -> None:
     get, head = visitor.get(target), visitor.ask("HEAD", target)
-    assert (head.status, head.body) == (200, b"")
+    assert (head.status, head.body) == (get.status, b"")
+    assert head.status == (303 if target == "/account" else 200)
     assert head.type == get.type
     if target != "/":  # which shows its own request
         assert head.headers["Content-Length"] == get.headers["Content-Length"]
