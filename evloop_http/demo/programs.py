@@ -57,7 +57,7 @@ def add_programs(app: App) -> None:
 
 def nap_of(request: Request) -> float:
     """The seconds that a visitor wants to wait, as far as that is allowed."""
-    # In this order: what is no number at all (NaN) is no more than nothing.
+    # The zero comes first: of two that cannot be compared, as NaN with anything, `max` keeps that.
     return min(max(0.0, request.query.get("seconds", 0.2, type=float)), LONGEST_NAP)
 
 
