@@ -154,7 +154,7 @@ def make_demo(options: argparse.Namespace, tls_port: int | None) -> Application:
         if not is_installed(module):
             print(f"evloop-http: the demo goes without {what}: pip install 'evloop-http[demo]'", file=sys.stderr)
     from .demo.app import create_app
-    return create_app(tls_port)
+    return create_app(tls_port, debug=getattr(options, "debug", False))
 
 
 def is_installed(module: str) -> bool:

@@ -455,6 +455,15 @@ def test_an_upload_without_a_file_says_so(visitor: Visitor) -> None:
     assert visitor.ask("POST", "/upload", "{}", "application/json").status == 415
 
 
+def test_a_file_that_is_put_is_looked_at_while_it_comes_and_may_be_larger_than_a_form(visitor: Visitor) -> None:
+    content = bytes(range(256)) * 4096 * 16  # 16 MiB
+    digest = hashlib.sha256(content).hexdigest()
+    reply = visitor.ask("PUT", "/upload/..%5Ca%3Cb%3E.bin", content, "application/x-thing")
+    assert json.loads(reply.text) == {"name": "a_b_.bin", "type": "application/x-thing", "size": len(content),
+                                      "sha256": digest}
+    assert upload(visitor, ("large", content)).status == 413
+
+
 # -- answers of other kinds
 
 
@@ -660,4 +669,6 @@ def test_curl_gets_what_the_home_page_promises(site: Site, certificate: tuple[Pa
     said = curl(certificate, *upload, "-w", "%{http_code} %{size_download} ", f"{url}/echo",
                 *again, "-w", " %{num_connects}", f"{url}/ping")
     assert said == "200 2000000 pong 0"
+    put = json.loads(curl(certificate, "-T", str(tmp_path / "large"), f"{url}/upload/"))
+    assert (put["name"], put["size"]) == ("large", 2_000_000)
     assert curl(certificate, "-o", "/dev/null", "-w", "%{http_code}", f"{url}/nowhere") == "404"

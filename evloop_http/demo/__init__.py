@@ -9,7 +9,7 @@ needs Jinja2, which the server itself does not. In reading order:
     account     a form, a signed cookie, a password in every request
     tour        what may stand in a path, and the way back from a name to a path
     api         an interface for programs of other sites
-    uploads     forms with files
+    uploads     forms with files, and files that are taken while they come
     answers     a download, a stream, a redirect
     live        server-sent events
     templates/  the pages (Jinja2)
