@@ -14,6 +14,7 @@
 
 The house, in the order in which it is best read:
 
+    bodies          the vocabulary: bodies of responses that are not bytes
     messages        the vocabulary: Headers, Request, Response, HTTPError
     http1/          bytes <-> messages; no socket, clock, file or log
         rules           every rule a peer can break; Limits; ProtocolError
@@ -62,8 +63,9 @@ if TYPE_CHECKING:
     from .app.request import Request
     from .app.static import StaticFiles
     from .app.templates import Templates
+    from .bodies import FileBody
     from .http1 import Limits, ProtocolError
-    from .messages import FileBody, Headers, HTTPError, Response
+    from .messages import Headers, HTTPError, Response
     from .net.reactor import READ, WRITE, Reactor
     from .net.timers import Timer
     from .server import Server, tls_context
@@ -82,7 +84,7 @@ _HOME = {
     "Timeouts": "service",
     "Limits": "http1",
     "ProtocolError": "http1",
-    "FileBody": "messages",
+    "FileBody": "bodies",
     "HTTPError": "messages",
     "Headers": "messages",
     "Response": "messages",

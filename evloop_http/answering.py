@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from functools import partial
 
+from .bodies import PushedBody
 from .exchange import Exchange, Progress, dispose, failure, file_length
 from .http1 import RequestParser
-from .messages import PushedBody, RequestHead, Response
+from .messages import RequestHead, Response
 from .net.transport import HIGH_WATER, Transport
 from .service import FOLLOWERS, Service, State
 

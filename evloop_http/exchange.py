@@ -16,8 +16,9 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import Any
 
+from .bodies import NOT_YET, FileBody, PushedBody
 from .http1 import BodyEncoder
-from .messages import NOT_YET, FileBody, HTTPError, PushedBody, Request, RequestHead, Response
+from .messages import HTTPError, Request, RequestHead, Response
 from .net.transport import HIGH_WATER, Transport
 from .service import Service
 from .upload import UploadStream

@@ -26,6 +26,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlencode, urljoin, urlsplit
 
+from .bodies import FileBody
 from .http1 import (
     BodyData,
     EndOfMessage,
@@ -36,7 +37,7 @@ from .http1 import (
     ResponseHead,
     ResponseParser,
 )
-from .messages import FileBody, Headers, HeaderSource, HTTPError, Request, RequestHead, Response, make_field
+from .messages import Headers, HeaderSource, HTTPError, Request, RequestHead, Response, make_field
 
 #: name to content, or to (file name, content) or (file name, content, content type)
 Files = Mapping[str, bytes | tuple[str, bytes] | tuple[str, bytes, str]]

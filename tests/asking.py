@@ -7,8 +7,9 @@ from concurrent.futures import Future
 from typing import Any
 
 from evloop_http import Request, Response
+from evloop_http.bodies import FileBody
 from evloop_http.http1 import HeadParser
-from evloop_http.messages import FileBody, RequestHead
+from evloop_http.messages import RequestHead
 
 #: Seconds after which something that should come has not come; far beyond what anything takes.
 PATIENCE = 30

@@ -20,10 +20,11 @@ import pytest
 
 from evloop_http import connection as connection_module
 from evloop_http.answering import READ_AHEAD
+from evloop_http.bodies import FileBody
 from evloop_http.connection import Connection
 from evloop_http.exchange import PIECE_BUDGET
 from evloop_http.http1 import CONTINUE, Limits
-from evloop_http.messages import FileBody, HTTPError, Request, RequestHead, Response
+from evloop_http.messages import HTTPError, Request, RequestHead, Response
 from evloop_http.net.transport import HIGH_WATER, READ_SIZE
 from evloop_http.service import Application, State, Timeouts
 from evloop_http.upload import BUFFER_SIZE

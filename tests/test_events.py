@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from asking import PATIENCE
 from evloop_http import App, Request, Response, Server
 from evloop_http.app.events import HEARTBEAT, EventStream, encode_event
-from evloop_http.messages import NOT_YET, PushedBody
+from evloop_http.bodies import NOT_YET, PushedBody
 from evloop_http.service import State, Timeouts
 from fakes import GET, FakeNet, Peer, get
 

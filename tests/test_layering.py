@@ -37,23 +37,24 @@ def names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-ALL = names("__init__ __main__ messages http1 net app service upload exchange answering connection server access "
-            "testing pytest_plugin cli demo")
+ALL = names("__init__ __main__ bodies messages http1 net app service upload exchange answering connection server "
+            "access testing pytest_plugin cli demo")
 
 RULES = {
-    "messages": Rule(names(""), names("socket ssl selectors threading")),
+    "bodies": Rule(names(""), names("socket ssl selectors threading")),
+    "messages": Rule(names("bodies"), names("socket ssl selectors threading")),
     "http1": Rule(names("messages"), names("socket ssl selectors time os logging threading")),
     "net": Rule(names(""), names("http urllib email")),
-    "app": Rule(names("messages"), names("socket ssl selectors"), optional=True),
+    "app": Rule(names("bodies messages"), names("socket ssl selectors"), optional=True),
     "service": Rule(names("messages http1 net connection"), names("socket ssl selectors time")),
     "upload": Rule(names("messages http1 service"), names("socket ssl selectors time")),
-    "exchange": Rule(names("messages http1 net service upload"), names("socket ssl selectors time")),
-    "answering": Rule(names("messages http1 net service exchange"), names("socket ssl selectors time")),
+    "exchange": Rule(names("bodies messages http1 net service upload"), names("socket ssl selectors time")),
+    "answering": Rule(names("bodies messages http1 net service exchange"), names("socket ssl selectors time")),
     "connection": Rule(names("messages http1 net service upload exchange answering"),
                        names("socket ssl selectors time")),
     "server": Rule(names("connection service http1 net")),
     "access": Rule(names("messages"), names("socket ssl selectors threading")),
-    "testing": Rule(names("messages http1"), names("socket ssl selectors")),
+    "testing": Rule(names("bodies messages http1"), names("socket ssl selectors")),
     "pytest_plugin": Rule(names("server")),
     "cli": Rule(ALL, optional=True),
     "demo": Rule(ALL, optional=True),

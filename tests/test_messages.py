@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evloop_http.bodies import FileBody
 from evloop_http.http1 import HeadParser
 from evloop_http.http1.strategies import as_cased, field_names, field_values
 from evloop_http.messages import (
-    FileBody,
     Headers,
     HTTPError,
     MultiDict,

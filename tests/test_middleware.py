@@ -36,7 +36,8 @@ from evloop_http.app.middleware import (
     security_headers,
 )
 from evloop_http.app.problems import error_response
-from evloop_http.messages import Headers, PushedBody, RequestHead
+from evloop_http.bodies import PushedBody
+from evloop_http.messages import Headers, RequestHead
 
 Make = Callable[[], Response]
 

@@ -30,8 +30,9 @@ from typing import Any
 
 import pytest
 
+from evloop_http.bodies import FileBody
 from evloop_http.http1 import Limits
-from evloop_http.messages import FileBody, Request, Response
+from evloop_http.messages import Request, Response
 from evloop_http.net import tls
 from evloop_http.net.reactor import Reactor
 from evloop_http.server import Server, tls_context

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from evloop_http import App, HTTPError, Request, Response
-from evloop_http.messages import FileBody
+from evloop_http.bodies import FileBody
 from evloop_http.testing import Client, Files
 
 

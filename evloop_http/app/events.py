@@ -22,7 +22,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from ..messages import HeaderSource, PushedBody, Response
+from ..bodies import PushedBody
+from ..messages import HeaderSource, Response
 
 #: A comment: every client passes it over, and a proxy sees that the connection is in use.
 HEARTBEAT = b":\n\n"

@@ -24,7 +24,8 @@ from functools import cache
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
-from ..messages import FileBody, HeaderSource, HTTPError, Request, Response, is_token
+from ..bodies import FileBody
+from ..messages import HeaderSource, HTTPError, Request, Response, is_token
 from .application import encode_json
 from .conditions import evaluate, parse_date
 from .files import SMALL_FILE, open_regular, read_exactly

@@ -24,7 +24,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import quote
 
-from ..messages import Body, FileBody, HTTPError, Request, Response, make_field
+from ..bodies import Body, FileBody
+from ..messages import HTTPError, Request, Response, make_field
 from .accept import quality
 from .conditions import CONDITIONAL, evaluate, range_applies
 from .files import SMALL_FILE, FileCache, examine, identity_at, identity_of, open_regular, read_exactly

@@ -17,7 +17,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 
-from ...messages import FileBody, PushedBody, Response
+from ...bodies import FileBody, PushedBody
+from ...messages import Response
 from ..accept import choose_coding
 from ..application import Answer, Endpoint, after
 from ..files import PIECE, read_piece
