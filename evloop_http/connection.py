@@ -152,15 +152,17 @@ class Connection(Answering):
 
     def _begin_body(self, head: RequestHead) -> bool:
         service = self._service
-        now = service.reactor.time()
         if service.streams is not None and service.streams(head):
             wake = partial(service.reactor.call_soon_threadsafe, self._on_upload_room)
-            self._upload = stream = UploadStream(head, now, wake, paused=head.expects_continue)
+            self._upload = stream = UploadStream(head, service.reactor.time(), wake, paused=head.expects_continue)
             return self._handle(head, b"", stream)
         if head.content_length is not None and head.content_length > service.body_limit:
             raise ProtocolError(BODY_LARGE)
+        body = self._parser.take_body()
+        if body is not None:  # it came with its head
+            return self._handle(head, body)
         self._enter(READING_BODY)
-        self._upload = Upload(head, now, service.body_limit)
+        self._upload = Upload(head, service.reactor.time(), service.body_limit)
         return not head.expects_continue or self._invite_or_refuse(head)
 
     def _invite_or_refuse(self, head: RequestHead) -> bool:

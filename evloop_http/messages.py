@@ -425,8 +425,10 @@ class Response:
             self.body = _checked_body(body)
         if headers is not None:
             self.headers.update(headers)
-        if content_type is not None:
-            self.headers["Content-Type"] = content_type
+            if content_type is not None:
+                self.headers["Content-Type"] = content_type
+        elif content_type is not None:
+            self._fields = (make_field("Content-Type", content_type),)
 
     @classmethod
     def from_fields(cls, body: Body, status: int, fields: Fields) -> Self:

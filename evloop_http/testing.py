@@ -232,8 +232,7 @@ def _read_request(raw: bytes) -> tuple[RequestHead, bytes]:
     parser.feed(raw)
     head = parser.next_event()
     assert isinstance(head, RequestHead)  # the encoder has read it back already
-    body = parser.next_event()
-    return head, body.data if isinstance(body, BodyData) else b""
+    return head, parser.take_body() or b""
 
 
 def _encode(head: RequestHead, response: Response) -> bytes:

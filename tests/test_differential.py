@@ -167,7 +167,7 @@ def test_a_parser_that_reads_one_byte_too_many_differs_from_others(monkeypatch: 
 
 
 def _too_much(body: CountedBody, buffer: bytes, start: int) -> tuple[bytes, int]:
-    body._left = 0
+    body.left = 0
     return buffer[start:start + 4], start + 4
 
 

@@ -23,6 +23,7 @@ from evloop_http.http1 import (
     HeadParser,
     Limits,
     ProtocolError,
+    RequestEvent,
     RequestHead,
     RequestParser,
     fields,
@@ -32,7 +33,8 @@ from evloop_http.http1 import (
     stream,
 )
 from evloop_http.http1.strategies import SentRequest, byte_by_byte, cut_at, cuts, limits, pipelines, requests, streams
-from reading import CLEAN_END, Seen, meant, read, read_late, seen
+from evloop_http.http1.stream import END
+from reading import CLEAN_END, Seen, meant, read, read_from, read_late, seen
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST /form HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello"
@@ -577,3 +579,64 @@ def test_data_that_fills_a_whole_feed_is_not_copied() -> None:
         event = parser.next_event()
         assert isinstance(event, BodyData)
         assert event.data is piece
+
+
+# A body that has come already
+
+class Impatient(RequestParser):
+    """Tells of whole bodies that have come already by one event and their end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ended = False
+
+    def next_event(self) -> RequestEvent:
+        if self._ended:
+            self._ended = False
+            return END
+        body = self.take_body()
+        if body is None:
+            return super().next_event()
+        self._ended = True
+        return BodyData(body) if body else self.next_event()
+
+
+@given(st.data())
+def test_a_body_that_is_taken_at_once_is_what_its_events_would_have_said(data: st.DataObject) -> None:
+    sent = data.draw(pipelines())
+    raw = b"".join([request.raw for request in sent])
+    for pieces in [raw], data.draw(cuts(raw)):
+        assert read_from(Impatient(), pieces) == read(pieces)
+
+
+def test_a_body_that_has_come_is_taken_at_once_and_the_next_request_follows() -> None:
+    parser = RequestParser()
+    parser.feed(POST + GET)
+    assert parser.take_body() is None
+    assert isinstance(parser.next_event(), RequestHead)
+    assert parser.take_body() == b"hello"
+    assert parser.take_body() is None
+    assert isinstance(parser.next_event(), RequestHead)
+    assert isinstance(parser.next_event(), EndOfMessage)
+    assert parser.next_event() is NEED_DATA
+
+
+def test_what_is_left_of_a_body_is_taken_at_once_when_it_has_come() -> None:
+    parser = RequestParser()
+    parser.feed(POST[:-2])
+    assert isinstance(parser.next_event(), RequestHead)
+    assert parser.take_body() is None
+    event = parser.next_event()
+    assert isinstance(event, BodyData)
+    assert event.data == b"hel"
+    parser.feed(POST[-2:] + POST[:3])
+    assert parser.take_body() == b"lo"
+    assert parser.pending == 3
+
+
+def test_a_body_in_chunks_is_told_in_events_however_whole_it_is() -> None:
+    parser = RequestParser()
+    parser.feed(CHUNKED)
+    parser.next_event()
+    assert parser.take_body() is None
+    assert isinstance(parser.next_event(), BodyData)

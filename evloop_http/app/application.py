@@ -18,7 +18,6 @@ own error handlers, its own threads; around it runs the outer one's middleware.
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Callable, Iterable
@@ -26,6 +25,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from ..messages import HTTPError, RequestHead, Response
+from .jsontext import JSON_FIELDS, encode_json
 from .problems import busy, error_response, request_id
 from .request import Request
 from .router import Converter, Handler, Route, Router, raising
@@ -52,7 +52,7 @@ def to_response(result: Any, status: int = 200) -> Answer:
     if isinstance(result, str):
         return Response(result, status)
     if isinstance(result, dict | list):
-        return Response(encode_json(result), status, content_type="application/json")
+        return Response.from_fields(encode_json(result), status, JSON_FIELDS)
     if isinstance(result, bytes):
         return Response(result, status)
     if isinstance(result, Future):
@@ -60,20 +60,6 @@ def to_response(result: Any, status: int = 200) -> Answer:
     if result is None:
         return Response(status=204 if status == 200 else status)
     raise TypeError(f"a handler gives text, bytes, dict, list, Response, Future or None, not {type(result).__name__}")
-
-
-def encode_json(value: Any) -> bytes:
-    """Compact JSON in UTF-8.
-
-    Raises:
-        TypeError: the value holds something that JSON has no word for.
-        ValueError: it holds itself, or NaN or an infinity (RFC 8259 §6).
-    """
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    try:
-        return text.encode()
-    except UnicodeEncodeError:  # half a surrogate pair, which a peer may have sent: only JSON's own escapes carry it
-        return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
 
 
 def after(answer: Answer, function: Callable[[Response], Response]) -> Answer:

@@ -184,7 +184,7 @@ def decode(data: bytes, charset: str) -> str:
         HTTPError: 415 for an unknown charset, 400 where the data does not fit it.
     """
     try:
-        if codecs.lookup(charset).name in _NO_CHARSETS:
+        if charset != "utf-8" and codecs.lookup(charset).name in _NO_CHARSETS:
             raise LookupError
         return data.decode(charset)
     except LookupError:

@@ -6,13 +6,13 @@ becomes an `HTTPError` that says so, at the line of the handler that wanted it.
 
 from __future__ import annotations
 
-import json
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from .. import messages
 from ..messages import HTTPError, MultiDict
 from . import accept, forms
+from .jsontext import decode_json
 
 if TYPE_CHECKING:
     from .router import Route
@@ -44,8 +44,12 @@ class Request(messages.Request):
         Raises:
             HTTPError: 415 for an unknown charset, 400 where the body does not fit it.
         """
-        charset = forms.parameter(self.headers.get("content-type", ""), "charset") or "utf-8"
-        return forms.decode(self.body, charset)
+        return self._decoded()
+
+    def _decoded(self) -> str:
+        content_type = self.headers.get("content-type", "")
+        charset = forms.parameter(content_type, "charset") if ";" in content_type else None
+        return forms.decode(self.body, charset or "utf-8")
 
     def json(self, *, limit: int | None = None) -> Any:
         """What the JSON in the body says.
@@ -56,14 +60,17 @@ class Request(messages.Request):
         Raises:
             HTTPError: 415 for another content type, 413 beyond the limit, 400 for malformed JSON.
         """
-        if self.media_type != "application/json" and not self.media_type.endswith("+json"):
+        if self.headers.get("content-type") != "application/json" and not self._is_json():
             raise HTTPError(415, "The body is expected to be JSON.")
         if limit is not None and len(self.body) > limit:
             raise HTTPError(413, "The JSON in the body is too large.")
         try:
-            return json.loads(self.text, parse_constant=_refuse_constant)
+            return decode_json(self._decoded())
         except (ValueError, RecursionError):
             raise HTTPError(400, "The body is not well-formed JSON.") from None
+
+    def _is_json(self) -> bool:
+        return self.media_type == "application/json" or self.media_type.endswith("+json")
 
     @cached_property
     def _form(self) -> forms.Form:
@@ -129,8 +136,3 @@ class Request(messages.Request):
             raise RuntimeError("request.browser needs a library: pip install 'evloop-http[browser]'") from None
         found = parse_user_agent(self.user_agent)
         return found.family if found is not None else "your browser"
-
-
-def _refuse_constant(name: str) -> Any:
-    """NaN and the infinities are Python's, not JSON's (RFC 8259 §6)."""
-    raise ValueError(name)

@@ -26,10 +26,10 @@ from urllib.parse import quote
 
 from ..bodies import FileBody
 from ..messages import HeaderSource, HTTPError, Request, Response, is_token
-from .application import encode_json
 from .conditions import evaluate, parse_date
 from .files import SMALL_FILE, open_regular, read_exactly
 from .forms import safe_filename
+from .jsontext import JSON_FIELDS, encode_json
 from .problems import busy
 from .representations import Labels, validators
 
@@ -72,7 +72,10 @@ def json(value: Any, status: int = 200, headers: HeaderSource = ()) -> Response:
         TypeError: the value holds something that JSON has no word for.
         ValueError: it holds itself, or NaN or an infinity (RFC 8259 §6).
     """
-    return Response(encode_json(value), status, headers, content_type="application/json")
+    response = Response.from_fields(encode_json(value), status, JSON_FIELDS)
+    if headers:
+        response.headers.update(headers)
+    return response
 
 
 def redirect(location: str, status: int = 303, *, external: bool = False) -> Response:

@@ -74,22 +74,23 @@ def _check_coding(coding: str, length: str | None, version: str) -> None:
 class CountedBody:
     """A body of so many octets."""
 
-    __slots__ = ("_left",)
+    __slots__ = ("left",)
 
     def __init__(self, octets: int) -> None:
-        self._left = octets
+        #: octets still to come
+        self.left = octets
 
     @property
     def done(self) -> bool:
-        return not self._left
+        return not self.left
 
     def decode(self, buffer: bytes, start: int) -> tuple[bytes, int]:
         """The data in `buffer` from `start` on, and where it ends.
 
         Where the data is the whole buffer, the slice is the buffer itself: nothing is copied.
         """
-        data = buffer[start:start + self._left]
-        self._left -= len(data)
+        data = buffer[start:start + self.left]
+        self.left -= len(data)
         return data, start + len(data)
 
 

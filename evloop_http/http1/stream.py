@@ -166,6 +166,22 @@ class MessageParser(Generic[Head, Sections]):
                 self._drop()
             raise
 
+    def take_body(self) -> bytes | None:
+        """The rest of a counted body and its end, in place of their events; None if not all of it has been fed.
+
+        Most bodies are small and come with their heads. Where this gives None, `next_event` goes on.
+        """
+        body = self._body
+        if self._step is not READ_BODY or not isinstance(body, CountedBody):
+            return None
+        end = self._start + body.left
+        if len(self._buffer) < end:
+            return None
+        data = bytes(self._buffer[self._start:end])
+        self._consume(end)
+        self._end_message()
+        return data
+
     def detach(self) -> bytes:
         """The bytes that belong to no event, given away: what follows is another protocol (RFC 9110 §7.8, §9.3.6).
 
