@@ -1,6 +1,6 @@
 """JOINT. One client: a socket's bytes become requests, an application's answers become bytes.
 
-    HANDSHAKING ─▶ IDLE ─▶ READING_HEADERS ─▶ READING_BODY ─▶ HANDLING ─▶ WRITING ─▶ LINGERING ─▶ CLOSED
+    HANDSHAKING ─▶ IDLE ─▶ READING_HEADERS ─▶ READING_BODY ◀▶ HANDLING ─▶ WRITING ─▶ LINGERING ─▶ CLOSED
                     ▲                                                        │
                     └────────────────────────────────────────────────────────┘
 
@@ -10,6 +10,9 @@ whole goes back to `IDLE`. `FOLLOWERS` has every legal move. Only `_enter` chang
 there follows from it what is listened for and for how long: every state but `CLOSED` (and
 `HANDLING`, unless told otherwise) has a deadline, and every state waits for something that can
 happen.
+
+A body that the application takes while it comes (see `upload`) is read in `READING_BODY` as long as
+there is room for it, and in `HANDLING` it is the application's turn to make some.
 
 Bytes live elsewhere: unread ones with the parser, unsent ones with the transport. This file
 carries. It imports no socket and no clock: the transport is one, and the reactor has the other.

@@ -124,6 +124,8 @@ class Exchange:
 
     def settle(self) -> None:
         """The application is through: let go of what it worked with, for the future knows who waits for it."""
+        if self._upload is not None:
+            self._upload.close()
         self._request = self._future = self._upload = None
 
     def begin(self, transport: Transport, response: Response, framing: BodyEncoder | None) -> None:
@@ -181,8 +183,6 @@ class Exchange:
         """
         if self._request is not None:
             self._request.disconnected = True
-        if self._upload is not None:
-            self._upload.close()
         if self._future is not None:
             self._future.cancel()
         self.settle()

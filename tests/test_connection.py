@@ -1446,6 +1446,8 @@ def test_who_answers_before_the_body_has_come_ends_the_connection_gently(serve: 
     peer.send(b"56789" + GET)
     assert len(peer.answers()) == 1
     assert len(taker.requests) == 1
+    with pytest.raises(HTTPError):  # whoever still reads it is told
+        taker.take()
 
 
 def test_who_answers_at_once_ends_the_connection_too(serve: Serve) -> None:
