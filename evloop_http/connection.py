@@ -121,9 +121,15 @@ class Connection(Answering):
             self._give_up()
         elif self.state is WRITING:
             self._beat_or_abort()
-        else:
+        elif self.state is not IDLE or not self._look_again():
             self.close()
         self._transport.settle()
+
+    def _look_again(self) -> bool:
+        """Whether something has come since the selector looked: at stop, all idle connections end in one turn."""
+        handled = self.requests
+        self._transport.look()
+        return self.state is not IDLE or self.requests > handled or self._parser.has_pending()
 
     # Reading
 

@@ -236,6 +236,34 @@ def test_an_idle_connection_is_closed_in_silence(serve: Serve) -> None:
     assert (used.state(), used.got) == (State.CLOSED, answered)
 
 
+@pytest.mark.parametrize(("draining", "state"), [(False, State.IDLE), (True, State.LINGERING)])
+def test_a_request_that_comes_in_the_turn_in_which_its_connection_would_be_closed_is_answered(
+        serve: Serve, draining: bool, state: State) -> None:
+    net = serve()
+    peer = net.connect()
+    peer.send(GET)
+    net.service.draining = draining
+    # When the selector looks, nothing is there; and before the connection's own timer, this one is due.
+    net.reactor.call_at(peer.connection.deadline - 1, lambda: peer.sock.inbox.append(GET))
+    net.clock.seconds = peer.connection.deadline + 1
+    net.settle()
+    assert peer.statuses == [200, 200]
+    assert peer.state() is state
+
+
+@pytest.mark.parametrize("late", [GET[:5], get("/later"), post(b"body")[:-1]], ids=["part", "whole", "body"])
+def test_what_comes_in_the_turn_in_which_its_connection_would_be_closed_is_the_next_request(
+        serve: Serve, late: bytes) -> None:
+    later = Later()
+    net = serve(lambda request: later(request) if request.path == "/later" else hello(request))
+    peer = net.connect()
+    peer.send(GET)
+    net.reactor.call_at(peer.connection.deadline - 1, lambda: peer.sock.inbox.append(late))
+    net.clock.seconds = peer.connection.deadline + 1
+    net.settle()
+    assert peer.state() in (State.READING_HEADERS, State.HANDLING, State.READING_BODY)
+
+
 def test_a_head_at_one_byte_a_second_gets_408(serve: Serve) -> None:
     net = serve()
     peer = net.connect()

@@ -161,6 +161,10 @@ class Transport:
     def _begin(self) -> None:
         self._owner.on_open()
 
+    def look(self) -> None:
+        """Tell the owner of what has come by now, and not only when the selector says so: for one about to close."""
+        self._on_ready(READ | WRITE)
+
     # Being told by the reactor
 
     def _on_ready(self, events: int) -> None:
