@@ -47,4 +47,10 @@ def decode_json(text: str) -> Any:
         ValueError: it is malformed.
         RecursionError: it is nested too deeply.
     """
-    return _DECODER.decode(text)
+    try:
+        value, end = _DECODER.raw_decode(text)
+        if end == len(text):
+            return value
+    except ValueError:
+        pass
+    return _DECODER.decode(text)  # blanks around it, or an error: it says which

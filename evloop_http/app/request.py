@@ -44,10 +44,9 @@ class Request(messages.Request):
         Raises:
             HTTPError: 415 for an unknown charset, 400 where the body does not fit it.
         """
-        return self._decoded()
+        return self._decoded(self.headers.get("content-type", ""))
 
-    def _decoded(self) -> str:
-        content_type = self.headers.get("content-type", "")
+    def _decoded(self, content_type: str) -> str:
         charset = forms.parameter(content_type, "charset") if ";" in content_type else None
         return forms.decode(self.body, charset or "utf-8")
 
@@ -60,12 +59,13 @@ class Request(messages.Request):
         Raises:
             HTTPError: 415 for another content type, 413 beyond the limit, 400 for malformed JSON.
         """
-        if self.headers.get("content-type") != "application/json" and not self._is_json():
+        content_type = self.headers.get("content-type", "")
+        if content_type != "application/json" and not self._is_json():
             raise HTTPError(415, "The body is expected to be JSON.")
         if limit is not None and len(self.body) > limit:
             raise HTTPError(413, "The JSON in the body is too large.")
         try:
-            return decode_json(self._decoded())
+            return decode_json(self._decoded(content_type))
         except (ValueError, RecursionError):
             raise HTTPError(400, "The body is not well-formed JSON.") from None
 
