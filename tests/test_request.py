@@ -107,6 +107,11 @@ def test_malformed_json_is_400(body: bytes) -> None:
     assert status_of(with_body(body, "application/json").json) == 400
 
 
+@pytest.mark.parametrize("body", [b" {}", b"{} ", b"\r\n\t {}\r\n\t "])
+def test_blanks_around_json_are_passed_over(body: bytes) -> None:
+    assert with_body(body, "application/json").json() == {}
+
+
 def test_json_beyond_its_own_limit_is_413() -> None:
     request = with_body(b"[1, 2, 3]", "application/json")
     assert request.json(limit=9) == request.json() == [1, 2, 3]
