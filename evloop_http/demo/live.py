@@ -63,7 +63,8 @@ class Clock:
                 self._deserted.set()
 
     def _run(self, deserted: threading.Event) -> None:
-        while not deserted.wait(1 - time.time() % 1):
+        # A moment behind the full second: a wait may end a little early, and would tell the last one again.
+        while not deserted.wait(1.01 - time.time() % 1):
             with self._lock:
                 tick, listeners = self._tick(), list(self._listeners)
             for stream in listeners:
