@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-BASH_SCRIPTS = [".ci/run", *(f"scripts/{name}" for name in ("venv", "serve", "test", "check", "make-cert", "fuzz"))]
+SCRIPTS = ("venv", "serve", "test", "check", "make-cert", "fuzz", "load")
+BASH_SCRIPTS = [".ci/run", *(f"scripts/{name}" for name in SCRIPTS)]
 
 
 def run(*command: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -122,11 +123,12 @@ class Tree:
         (root / "python").write_text(STAND_IN)
         (root / "python").chmod(0o755)
 
-    def fill(self, extra: str, version: str = "new", network: str = "up") -> subprocess.CompletedProcess[str]:
+    def fill(self, extra: str, version: str = "new", network: str = "up",
+             **more: str) -> subprocess.CompletedProcess[str]:
         record = self.root / "record"
         record.write_text("")
         python = str(self.root / "python")
-        said = {"PYTHON": python, "RECORD": str(record), "VERSION": version, "NETWORK": network}
+        said = {"PYTHON": python, "RECORD": str(record), "VERSION": version, "NETWORK": network, **more}
         return run(self.root / "scripts/venv", extra, **said)
 
     @property
@@ -188,6 +190,33 @@ def test_a_fill_that_was_cut_off_is_thrown_away_and_made_again(tree: Tree) -> No
     assert tree.fill("test").returncode == 0
     assert tree.installed == [".[test]"]
     assert not half.exists()
+
+
+def test_venv_fills_the_folder_that_is_named_and_no_other(tree: Tree) -> None:
+    tree.fill("test")
+    assert tree.fill("load", VENV=".venv-load").returncode == 0
+    assert tree.installed == [".[load]"]
+    assert (tree.root / ".venv-load/bin/python").exists()
+    for extra, folder in (("load", ".venv-load"), ("demo", ".venv-load"), ("test", ".venv"), ("test", "")):
+        again = tree.fill(extra, VENV=folder)
+        assert (again.returncode, again.stdout, again.stderr, tree.installed) == (0, "", "", [])
+    assert tree.fill("load", network="down", VENV=".venv-other").returncode != 0
+    assert tree.fill("load", VENV=".venv-other").returncode == 0
+    assert tree.fill("load", VENV=".venv-load").stderr == ""
+
+
+def test_a_folder_that_is_no_environment_is_left_as_it_is(tree: Tree) -> None:
+    precious = tree.root / "precious/lib/file"
+    precious.parent.mkdir(parents=True)
+    precious.touch()
+    for folder in ("precious", str(tree.root / "precious")):
+        result = tree.fill("load", VENV=folder)
+        assert result.returncode == 1
+        assert result.stderr == f"{folder} is there and is no environment: it stays as it is. " \
+                                "Name another one: VENV=FOLDER\n"
+    assert precious.exists()
+    (tree.root / "empty").mkdir()
+    assert tree.fill("load", VENV="empty").returncode == 0
 
 
 def test_an_older_python_is_told_so_in_one_line(tree: Tree) -> None:
