@@ -1,0 +1,81 @@
+"""The application for ASGI servers: plain ASGI, no framework.
+
+ASGI itself has no way to send a file; the files are Starlette's, which is what the users of these servers have.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import parse_qs
+
+from starlette.staticfiles import StaticFiles
+
+from .common import BLOCK, FILES, HTML, JSON, TEXT, render_page
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Answer = tuple[str, bytes]
+
+files: Any = StaticFiles(directory=FILES)
+
+
+async def body_of(receive: Receive) -> bytes:
+    body = b""
+    while True:
+        message = await receive()
+        body += bytes(message.get("body", b""))
+        if not message.get("more_body"):
+            return body
+
+
+async def ping(receive: Receive) -> Answer:
+    return TEXT, b"pong"
+
+
+async def echo(receive: Receive) -> Answer:
+    return JSON, json.dumps(json.loads(await body_of(receive)), separators=(",", ":")).encode()
+
+
+async def form(receive: Receive) -> Answer:
+    fields = parse_qs((await body_of(receive)).decode())
+    return TEXT, f"{fields['name'][0]}, {fields['city'][0]}".encode()
+
+
+async def page(receive: Receive) -> Answer:
+    return HTML, render_page().encode()
+
+
+async def block(receive: Receive) -> Answer:
+    await asyncio.to_thread(time.sleep, BLOCK)
+    return TEXT, b"done"
+
+
+ROUTES = {("GET", "/ping"): ping, ("POST", "/json"): echo, ("POST", "/form"): form, ("GET", "/page"): page,
+          ("GET", "/block"): block}
+
+
+async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    if scope["type"] == "lifespan":
+        await live(receive, send)
+        return
+    path = scope["path"]
+    if path.startswith("/static/"):
+        await files({**scope, "path": path, "root_path": "/static"}, receive, send)
+        return
+    content_type, body = await ROUTES[scope["method"], path](receive)
+    await send({"type": "http.response.start", "status": 200, "headers": [
+        (b"content-type", content_type.encode()), (b"content-length", b"%d" % len(body))]})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def live(receive: Receive, send: Send) -> None:
+    """Nothing is made ready and nothing put away, and the server is told so."""
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
