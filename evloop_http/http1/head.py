@@ -88,13 +88,16 @@ def _unknown_version(version: str, offset: int) -> ProtocolError:
 class HeadParser(SectionParser):
     """Heads to `RequestHead`s, with a memory; one serves all the parsers of a server."""
 
-    __slots__ = ("_seen", "remembered")
+    __slots__ = ("_seen", "remembered", "usual")
 
     def __init__(self, limits: Limits | None = None) -> None:
         super().__init__(limits or Limits(), RequestLines(), rules.TARGET_LONG, _REQUEST_GRAMMAR, _SINGLE_IN_REQUESTS)
         #: whole heads, the final empty line included
         self.remembered: dict[bytes, RequestHead] = {}
         self._seen: set[int] = set()
+        #: bytes of the last head that did not come alone: the next one is likely to be the same, so it need not be
+        #: searched for its end
+        self.usual = 0
 
     def parse(self, raw: bytes) -> RequestHead:
         """The head whose bytes, the final empty line included, are `raw`.

@@ -61,6 +61,12 @@ class RequestParser(MessageParser[RequestHead, HeadParser]):
     def _new_head(self, buffer: bytes | bytearray) -> RequestHead | None:
         """The head that the buffer begins with, None if it is not all there."""
         heads = self._heads
+        # A head seen before, with its body behind it, or the next ones of a pipeline.
+        if heads.usual and not self._searched:
+            end = self._start + heads.usual
+            if (known := heads.remembered.get(bytes(buffer[self._start:end]))) is not None:
+                self._consume(end)
+                return known
         if not self._start and not self._searched and len(buffer) <= heads.surely_short \
                 and buffer.endswith(b"\r\n\r\n"):
             try:
@@ -74,7 +80,10 @@ class RequestParser(MessageParser[RequestHead, HeadParser]):
         if not self._forgiven and buffer.startswith(b"\r\n", self._start):
             self._forgive()
         end = self._find_end(self._start, True)
-        return self._parse_block(heads.parse, self._start, end, True) if end else None
+        if not end:
+            return None
+        heads.usual = min(end - self._start, REMEMBERED_HEAD)
+        return self._parse_block(heads.parse, self._start, end, True)
 
     def _forgive(self) -> None:
         """Pass over one empty line before a request (RFC 9112 §2.2): old clients put it behind a body."""
