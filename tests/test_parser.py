@@ -371,6 +371,14 @@ def test_nobody_can_see_what_is_remembered(several: list[bytes], bounds: Limits,
             assert read([several[index]], thrashed) == fresh[index]
 
 
+def test_a_remembered_head_may_be_the_last_in_a_pipeline_of_longer_ones() -> None:
+    heads = HeadParser()
+    longer = GET.replace(b"GET /", b"GET /longer")
+    for _ in range(3):
+        for raw in longer + longer + GET, GET:
+            assert read([raw], heads) == read([raw])
+
+
 @given(st.lists(streams(), min_size=1, max_size=4), limits())
 @example([b"GET / HTTP/1.1\r\nBad Name: x\r\n\r\n", b"GET /% HTTP/1.1\r\n\r\n", b"G@T / HTTP/1.1\r\n\r\n"], Limits())
 def test_nothing_that_was_refused_is_remembered(several: list[bytes], bounds: Limits) -> None:

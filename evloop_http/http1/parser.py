@@ -63,9 +63,9 @@ class RequestParser(MessageParser[RequestHead, HeadParser]):
         heads = self._heads
         # A head seen before, with its body behind it, or the next ones of a pipeline.
         if heads.usual and not self._searched:
-            end = self._start + heads.usual
-            if (known := heads.remembered.get(bytes(buffer[self._start:end]))) is not None:
-                self._consume(end)
+            raw = bytes(buffer[self._start:self._start + heads.usual])
+            if (known := heads.remembered.get(raw)) is not None:
+                self._consume(self._start + len(raw))  # a shorter one, perhaps, with which the buffer ends
                 return known
         if not self._start and not self._searched and len(buffer) <= heads.surely_short \
                 and buffer.endswith(b"\r\n\r\n"):
