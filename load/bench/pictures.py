@@ -106,6 +106,7 @@ def plot_latencies(axes: Any, chosen: list[Series]) -> None:
     axes.set_xticks([position(name) for name in PERCENTILES],
                     [f"{name} %" if name != "100" else "worst" for name in PERCENTILES], rotation=30, fontsize=8)
     axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    for formatted in axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter:
+        formatted(lambda value, _: f"{value:g}")
     axes.set_ylabel("milliseconds since the request was due")
     axes.set_title("GET /ping at a constant 2000 requests/s, one core for each server")
