@@ -113,8 +113,8 @@ def add_app_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--debug", action="store_true",
                         help="show clients on this machine the traceback of an unexpected error")
     parser.add_argument("--worker-threads", "--workers-threads", type=positive, metavar="N",
-                        help="threads for handlers registered with threaded=True (default: the application's own "
-                             "number, or 8)")
+                        help="threads for handlers with threaded=True or stream=True (default: the application's "
+                             "own number, or 8)")
 
 
 def port(text: str) -> int:

@@ -41,7 +41,7 @@ from .answering import (
 from .exchange import Exchange, checked, dispose, failure, outcome
 from .http1 import CONTINUE, BodyData, EndOfMessage, Pause, ProtocolError
 from .http1.rules import BODY_LARGE
-from .messages import HTTPError, RequestHead, Response
+from .messages import HTTPError, Request, RequestHead, Response
 from .net.transport import Transport
 from .service import Service
 from .upload import Upload, UploadStream
@@ -161,7 +161,11 @@ class Connection(Answering):
 
     def _begin_body(self, head: RequestHead) -> bool:
         service = self._service
-        if service.streams is not None and service.streams(head):
+        try:
+            is_streamed = service.streams is not None and service.streams(head)
+        except Exception as error:
+            return self._answer(head, failure(head, error), service.reactor.now, keep_alive=False)
+        if is_streamed:
             wake = partial(service.reactor.call_soon_threadsafe, self._on_upload_room)
             self._upload = stream = UploadStream(head, service.reactor.time(), wake, paused=head.expects_continue)
             return self._handle(head, b"", stream)
@@ -196,10 +200,15 @@ class Connection(Answering):
         upload = self._upload
         assert upload is not None
         if upload.add(data):
-            self._timer.move(upload.deadline(self._service.timeouts))
+            self._expect_more(upload)
             return True
         self._await_handler()
         return False
+
+    def _expect_more(self, upload: Upload | UploadStream) -> None:
+        """Set the deadline for more of a body: what came buys time, but no silence longer than one between requests."""
+        timeouts = self._service.timeouts
+        self._timer.move(min(upload.deadline(timeouts), self._service.reactor.time() + timeouts.idle))
 
     def _on_end(self) -> bool:
         upload, self._upload = self._upload, None
@@ -230,8 +239,14 @@ class Connection(Answering):
     def _go_on_with(self, upload: UploadStream) -> bool:
         upload.resume(self._service.reactor.time())
         self._enter(READING_BODY)
-        self._timer.move(upload.deadline(self._service.timeouts))
+        self._expect_more(upload)
         return upload.received > 0 or not upload.head.expects_continue or self._invite()
+
+    def _drop_upload(self) -> None:
+        """No more of the body will be read; whoever waits for it is told."""
+        upload, self._upload = self._upload, None
+        if isinstance(upload, UploadStream):
+            upload.close()
 
     def _wait(self, pause: Pause) -> bool:
         """The parser needs more bytes, or knows that there are none."""
@@ -280,14 +295,21 @@ class Connection(Answering):
         except BaseException:  # Ctrl-C and its like: the loop may be run again, and this request is lost
             self.close()
             raise
-        if isinstance(answer, Response):
-            return self._answer(head, answer, started, stream is None)
-        if not isinstance(answer, Future):
-            return self._answer(head, checked(head, answer), started, stream is None)
-        if answer.done():
-            return self._answer(head, outcome(head, answer), started, stream is None)
+        if isinstance(answer, Future):
+            if not answer.done():
+                return self._await_answer(request, answer, started, stream)
+            answer = outcome(head, answer)
+        elif not isinstance(answer, Response):
+            answer = checked(head, answer)
+        if stream is not None:
+            self._drop_upload()
+        return self._answer(head, answer, started, stream is None)
+
+    def _await_answer(self, request: Request, answer: Future[Response], started: float,
+                      stream: UploadStream | None) -> bool:
+        head, service = request.head, self._service
         self._exchange = exchange = Exchange(head, started)
-        exchange.wait_for(request, answer, stream)
+        exchange.wait_for(request, answer)
         self._read_ahead()
         call_soon = service.reactor.call_soon_threadsafe
         answer.add_done_callback(lambda future: call_soon(self._on_outcome, exchange, head, future))
@@ -299,7 +321,8 @@ class Connection(Answering):
             self._exchange = None
             exchange.settle()
             # Of a body that the handler did not want to the end, the rest is not read: behind it there is no request.
-            is_whole, self._upload = self._upload is None, None
+            is_whole = self._upload is None
+            self._drop_upload()
             if self._answer(head, outcome(head, future), exchange.started, is_whole):
                 self._read()
             self._transport.settle()
@@ -310,14 +333,14 @@ class Connection(Answering):
         """The application has had its time."""
         exchange = self._exchange
         assert exchange is not None
-        self._upload = None
+        self._drop_upload()
         self._drop_exchange()
         self._answer(exchange.head, HTTPError(503, "The server took too long to answer.").response(),
                      exchange.started, keep_alive=False)
 
     def _refuse(self, status: int, message: str) -> None:
         """Answer what cannot be read on; the connection ends, and nothing more of it is parsed."""
-        self._upload = None
+        self._drop_upload()
         self._drop_exchange()
         self._answer(None, HTTPError(status, message).response(), self._service.reactor.now)
 
@@ -336,6 +359,7 @@ class Connection(Answering):
         self._enter(CLOSED)
         self._timer.cancel()
         self._transport.close()
+        self._drop_upload()
         self._drop_exchange()
         self._service.connections.discard(self)
         self._service.on_closed(self)

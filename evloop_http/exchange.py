@@ -21,7 +21,6 @@ from .http1 import BodyEncoder
 from .messages import HTTPError, Request, RequestHead, Response
 from .net.transport import HIGH_WATER, Transport
 from .service import Service
-from .upload import UploadStream
 
 logger = logging.getLogger("evloop_http.server")
 
@@ -91,8 +90,8 @@ class Progress(enum.Enum):
 class Exchange:
     """A request that is being answered, from its handling to the last byte of its answer."""
 
-    __slots__ = ("_begun_at", "_framing", "_future", "_pieces", "_request", "_size", "_upload", "head", "keep_alive",
-                 "response", "scheduled", "started")
+    __slots__ = ("_begun_at", "_framing", "_future", "_pieces", "_request", "_size", "head", "keep_alive", "response",
+                 "scheduled", "started")
 
     def __init__(self, head: RequestHead | None, started: float, keep_alive: bool = False) -> None:
         self.head = head
@@ -106,7 +105,6 @@ class Exchange:
         self._begun_at = 0   # what the transport has sent when it has sent the head
         self._request: Request | None = None
         self._future: Future[Response] | None = None
-        self._upload: UploadStream | None = None
         self._framing: BodyEncoder | None = None
         self._pieces: Iterator[bytes] = iter(())
 
@@ -116,17 +114,14 @@ class Exchange:
         body = self.response.body if self.response is not None else None
         return body if isinstance(body, PushedBody) else None
 
-    def wait_for(self, request: Request, future: Future[Response], upload: UploadStream | None) -> None:
-        """The application works at it, and may be taking its body meanwhile."""
+    def wait_for(self, request: Request, future: Future[Response]) -> None:
+        """The application works at it."""
         self._request = request
         self._future = future
-        self._upload = upload
 
     def settle(self) -> None:
         """The application is through: let go of what it worked with, for the future knows who waits for it."""
-        if self._upload is not None:
-            self._upload.close()
-        self._request = self._future = self._upload = None
+        self._request = self._future = None
 
     def begin(self, transport: Transport, response: Response, framing: BodyEncoder | None) -> None:
         """Begin with the body; its head is held by the transport already. Without framing none is sent."""

@@ -343,7 +343,8 @@ class Request:
         """The body piece by piece, as it comes; one that was gathered is one piece. To be gone through once.
 
         For what need not, or must not, be in memory as a whole: the handler is registered with
-        `stream=True` and runs in a worker thread, and the peer sends no faster than it takes.
+        `stream=True` and runs in a worker thread, and the peer sends no faster than it takes. What it
+        has not taken when it returns is not read any more.
 
         Raises:
             HTTPError: by the iterator; 400, the rest will not come (the peer has gone, or what it sent is malformed).

@@ -70,11 +70,12 @@ class Timeouts:
     handshake: float = 10
     #: from a request's first byte to the end of its head, whatever comes in between; then 408
     head: float = 10
-    #: for a body to come, to which every `body_rate` bytes that have come add a second; then 408
+    #: for a body to come, to which every `body_rate` bytes that have come add a second (but never more than
+    #: `idle` between two of them); then 408
     body: float = 10
     #: bytes a second
     body_rate: float = 1024
-    #: for the application to answer; then 503. Off, for only the application knows
+    #: for the application to answer, or to take more of a body; then 503. Off, for only the application knows
     handler: float | None = None
     #: without the peer's taking a byte of the answer; then the connection is reset
     write: float = 30

@@ -7,8 +7,9 @@ puts in what comes, the handler takes out all that there is, and waits where the
 
 *Back-pressure is not reading.* When the buffer is full, the connection no longer reads the socket;
 the kernel's buffers fill, its TCP window closes, and the peer waits. When the handler has emptied
-the buffer it says so to the loop, which reads on. So a connection holds a buffer's worth, however
-large the body and however slow the handler, and a peer is not charged for time that the handler took.
+the buffer it says so to the loop, which reads on. So a connection holds that buffer and a little read
+ahead, however large the body and however slow the handler, and a peer is not charged for time that the
+handler took.
 """
 
 from __future__ import annotations
@@ -124,7 +125,7 @@ class UploadStream:
         """All of it has come."""
         with self._arrival:
             self._is_whole = True
-            self._arrival.notify()
+            self._arrival.notify_all()
 
     def close(self) -> None:
         """Nothing more will come; a handler that waits for the rest learns that there is none."""
@@ -132,7 +133,7 @@ class UploadStream:
             if not self._is_whole:
                 self._is_lost = True
                 self._body = b""
-                self._arrival.notify()
+                self._arrival.notify_all()
 
     # For the handler, in its own thread
 

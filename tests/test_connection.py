@@ -1612,3 +1612,61 @@ def test_a_body_that_is_too_large_is_not_invited(serve: Serve) -> None:
     peer = net.connect()
     peer.send(post(bytes(11), "Expect: 100-continue")[:-11])
     assert peer.statuses == [413]
+
+
+@pytest.mark.parametrize("kind", ["at once", "in a future", "not at all", "wrongly"])
+def test_whoever_still_waits_for_a_body_that_was_answered_at_once_is_told(serve: Serve, kind: str) -> None:
+    class Hasty(Taker):
+        def __call__(self, request: Request) -> Any:
+            future = super().__call__(request)
+            future.set_result(Response("now"))
+            if kind == "not at all":
+                raise ValueError("on purpose")
+            return {"at once": Response("now"), "in a future": future, "wrongly": "text"}[kind]
+
+    taker = Hasty()
+    peer = serve(taker).connect()
+    peer.send(UPLOAD[:-10])
+    assert peer.statuses == [500 if kind in ("not at all", "wrongly") else 200]
+    with pytest.raises(HTTPError):
+        taker.take()
+
+
+def test_whoever_waits_for_a_body_is_told_when_the_host_is_interrupted(serve: Serve) -> None:
+    class Interrupted(Taker):
+        def __call__(self, request: Request) -> Any:
+            super().__call__(request)
+            raise KeyboardInterrupt
+
+    taker = Interrupted()
+    net = serve(taker)
+    peer = net.connect()
+    with pytest.raises(KeyboardInterrupt):
+        peer.send(UPLOAD[:-10])
+    with pytest.raises(HTTPError):
+        taker.take()
+    assert peer.state() is State.CLOSED
+
+
+def test_an_application_that_cannot_say_whether_it_takes_a_body_has_failed(
+        serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    class Unsure(Taker):
+        def streams(self, head: RequestHead) -> bool:
+            raise ValueError("on purpose")
+
+    peer = serve(Unsure()).connect()
+    peer.send(UPLOAD[:-5], UPLOAD[-5:] + GET)
+    assert peer.statuses == [500]
+    assert peer.state() is State.LINGERING
+    assert "on purpose" in caplog.text
+
+
+@pytest.mark.parametrize("target", ["/take", "/"])
+def test_a_large_piece_of_a_body_buys_no_long_silence(serve: Serve, target: str) -> None:
+    net = serve(Taker(), timeouts=Timeouts(body=10, body_rate=1, idle=75))
+    peer = net.connect()
+    peer.send(post(bytes(2000), target=target)[:-1])
+    net.advance(74)
+    assert peer.state() is State.READING_BODY
+    net.advance(2)
+    assert peer.statuses == [408]

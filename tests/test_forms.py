@@ -9,6 +9,7 @@ import sys
 import tempfile
 import tracemalloc
 import unicodedata
+from collections.abc import Iterator
 from email.generator import BytesGenerator
 from email.mime.application import MIMEApplication
 from email.mime.multipart import MIMEMultipart
@@ -520,3 +521,35 @@ def test_a_form_that_comes_in_pieces_is_refused_like_any_other(content_type: str
     with pytest.raises(HTTPError) as caught:
         _ = streamed(content_type, body).form
     assert caught.value.status == status
+
+
+def parts(count: int, size: int) -> Iterator[bytes]:
+    head = b'--b\r\nContent-Disposition: form-data; name="f"; filename="x"\r\n\r\n'
+    for _ in range(count):
+        yield head + bytes(size) + b"\r\n"
+    yield b"--b--\r\n"
+
+
+def test_many_small_files_together_go_to_the_disk(tmp_path: Path) -> None:
+    request = streamed("multipart/form-data; boundary=b", *parts(12, 1024 * 1024))
+    files = request.files.get_all("f")
+    assert [isinstance(file.file, forms.Spool) for file in files] == [False] * 8 + [True] * 4
+    assert {file.size for file in files} == {1024 * 1024}
+    for file in files:
+        file.close()
+
+
+def test_only_so_many_files_go_to_the_disk() -> None:
+    request = streamed("multipart/form-data; boundary=b", *parts(8 + forms.MAX_SPOOLS + 1, 1024 * 1024))
+    with pytest.raises(HTTPError) as caught:
+        _ = request.files
+    assert caught.value.status == 413
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "multipart/form-data; boundary=b", URLENCODED])
+def test_a_form_that_was_refused_is_refused_again_and_not_read_on(content_type: str) -> None:
+    request = form(b"", content_type)
+    request.receive(iter([b"%zz\xff" + bytes(1_100_000), b"a=1", b"--b--\r\n"]))
+    for _ in range(2):
+        with pytest.raises(HTTPError):
+            _ = request.form

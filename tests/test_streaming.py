@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from evloop_http.app.application import App
-from evloop_http.app.middleware import body_limit
+from evloop_http.app.middleware import body_limit, method_override
 from evloop_http.app.request import Request
 from evloop_http.http1 import Limits
-from evloop_http.messages import Response
+from evloop_http.messages import HTTPError, Response
 from evloop_http.server import Server
 from evloop_http.testing import Client
 from evloop_http.upload import BUFFER_SIZE
@@ -250,3 +250,38 @@ def test_where_no_worker_is_free_an_upload_is_refused_at_once() -> None:
             assert third.getresponse().status == 503
         go_on.set()
         assert [first.getresponse().status, second.getresponse().status] == [200, 200]
+
+
+@pytest.mark.parametrize(("fields", "status"), [
+    ({}, 200), ({"X-Method": "PATCH"}, 200), ({"X-Method": "PUT"}, 400), ({"X-Method": "DELETE"}, 405)])
+def test_a_body_that_is_taken_while_it_comes_is_left_to_its_handler(fields: dict[str, str], status: int) -> None:
+    outer, inner = App(), App()
+    inner.middleware(method_override(inner, header="X-Method", field="_method"))
+    inner.route("/", ["POST", "PATCH"], stream=True)(digest)
+    inner.put("/")(lambda request: request.json())
+    outer.mount("/inner", inner)
+    outer.middleware(method_override(outer, field="_method"))
+    body = b"_method=PUT&a=" + bytes(2_000_000)
+    with serving(outer) as server:
+        got, answer = post(server, "/inner/", body, **{"Content-Type": "application/x-www-form-urlencoded", **fields})
+    assert got == status
+    assert status != 200 or json.loads(answer)["size"] == len(body)
+
+
+def test_a_body_limit_is_an_error_however_often_one_asks() -> None:
+    app = App()
+    app.middleware(body_limit(10))
+
+    @app.post("/", stream=True)
+    def stubborn(request: Request) -> list[int]:
+        statuses = []
+        for _ in range(3):
+            try:
+                statuses.append(len(b"".join(request.stream())))
+            except HTTPError as error:
+                statuses.append(error.status)
+        return statuses
+
+    with serving(app) as server, connecting(server) as connection:
+        connection.request("POST", "/", iter([b"12345", b"67890", b"x"]), encode_chunked=True)
+        assert json.loads(connection.getresponse().read()) == [413, 413, 413]

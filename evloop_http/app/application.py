@@ -111,7 +111,7 @@ class App:
     """Routes, middleware and error handlers.
 
     Args:
-        workers: threads for handlers registered with `threaded=True`; they are started when needed.
+        workers: threads for handlers registered with `threaded=True` or `stream=True`; they are started when needed.
         queue: such requests that may wait for a thread; more are answered with 503.
         debug: whether a client on this machine is shown the traceback of an unexpected error (see `debug`).
         redirect_slashes: whether `/users/` is redirected to `/users` where only that is registered, and
@@ -128,7 +128,7 @@ class App:
         self._middleware: list[Middleware] = []
         self._error_handlers: dict[int | type[Exception], Handler] = {}
         self._chain: Endpoint = self._endpoint
-        #: the threads of handlers registered with `threaded=True`
+        #: the threads of handlers registered with `threaded=True` or `stream=True`
         self.workers = Workers(workers, queue)
 
     # Registering

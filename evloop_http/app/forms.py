@@ -35,6 +35,10 @@ MAX_PARTS = 1000
 MAX_FIELD_BYTES = 1024 * 1024
 #: Bytes of a file that are kept in memory; a larger one goes to the disk.
 SPOOL_BYTES = 1024 * 1024
+#: Bytes of all files of a form together that are; beyond it, small ones go to the disk too.
+MEMORY_BYTES = 8 * 1024 * 1024
+#: Files of one form on the disk, each with a descriptor; 413 beyond it.
+MAX_SPOOLS = 64
 # Of one part: the bytes of a header, and how many there may be (RFC 7578 §4.8 knows three); 413 beyond it.
 _PART_HEADER_BYTES = 8 * 1024
 _PART_HEADERS = 8
@@ -211,7 +215,7 @@ def parse(media_type: str, content_type: str, body: bytes) -> Form:
 
 
 def parse_stream(media_type: str, content_type: str, pieces: Iterator[bytes]) -> Form:
-    """The same of a body that comes piece by piece. It is never there as a whole: files go to the disk as they come.
+    """The same of a body that comes piece by piece. It is never there as a whole: large files go to the disk.
 
     Raises:
         HTTPError: as `parse`, and what the pieces raise.
@@ -220,10 +224,10 @@ def parse_stream(media_type: str, content_type: str, pieces: Iterator[bytes]) ->
     if media_type == MULTIPART:
         return _parse_multipart(content_type, pieces)
     # One byte more than a form may have, to see whether there is one.
-    body = b""
+    body = bytearray()
     while len(body) <= MAX_FIELD_BYTES and (piece := next(pieces, b"")):
         body += piece
-    return parse(media_type, content_type, body)
+    return parse(media_type, content_type, bytes(body))
 
 
 def _parse_urlencoded(body: bytes) -> MultiDict[str]:
@@ -287,13 +291,14 @@ def _without_epilogue(pieces: Iterator[bytes], boundary: bytes) -> Iterator[byte
 class _Parts:
     """Gathers the parts of a multipart form as the library tells of them: a head, pieces, an end."""
 
-    __slots__ = ("_file", "_head", "_room", "fields", "files", "spools")
+    __slots__ = ("_file", "_head", "_memory", "_room", "fields", "files", "spools")
 
     def __init__(self) -> None:
         self.fields: list[tuple[str, str]] = []
         self.files: list[tuple[str, Upload]] = []
         self.spools: list[Spool] = []
         self._room = MAX_FIELD_BYTES
+        self._memory = 0  # bytes of files that are kept there
         self._head: Any = None
         self._file: io.BytesIO | Spool = io.BytesIO()
 
@@ -312,11 +317,20 @@ class _Parts:
             self._room -= len(data)
             if self._room < 0:
                 raise HTTPError(413, "The form's fields are too large.")
-        elif isinstance(file, io.BytesIO) and file.tell() + len(data) > SPOOL_BYTES:
-            self._file = Spool(tempfile.TemporaryFile(buffering=0))  # noqa: SIM115
-            self.spools.append(self._file)
-            self._file.write(file.getbuffer())
+        elif isinstance(file, io.BytesIO):
+            self._memory += len(data)
+            if self._memory > MEMORY_BYTES or file.tell() + len(data) > SPOOL_BYTES:
+                self._memory -= file.tell() + len(data)
+                self._spool(file)
         self._file.write(data)
+
+    def _spool(self, file: io.BytesIO) -> None:
+        """Go on on the disk."""
+        if len(self.spools) == MAX_SPOOLS:
+            raise HTTPError(413, "The form has too many files.")
+        self._file = Spool(tempfile.TemporaryFile(buffering=0))  # noqa: SIM115
+        self.spools.append(self._file)
+        self._file.write(file.getbuffer())
 
     def _end(self) -> None:
         head, file = self._head, self._file

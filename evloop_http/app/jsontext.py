@@ -24,6 +24,7 @@ def _refuse_constant(name: str) -> Any:
 _COMPACT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _ASCII = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+_BLANKS = " \t\r\n"
 
 
 def encode_json(value: Any) -> bytes:
@@ -47,10 +48,9 @@ def decode_json(text: str) -> Any:
         ValueError: it is malformed.
         RecursionError: it is nested too deeply.
     """
-    try:
-        value, end = _DECODER.raw_decode(text)
-        if end == len(text):
-            return value
-    except ValueError:
-        pass
-    return _DECODER.decode(text)  # blanks around it, or an error: it says which
+    if text[:1] in _BLANKS:
+        text = text.lstrip(_BLANKS)
+    value, end = _DECODER.raw_decode(text)
+    if end != len(text) and text[end:].strip(_BLANKS):
+        raise ValueError("there is more behind it")
+    return value

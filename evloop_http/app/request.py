@@ -6,7 +6,7 @@ becomes an `HTTPError` that says so, at the line of the handler that wanted it.
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from .. import messages
@@ -76,7 +76,11 @@ class Request(messages.Request):
     def _form(self) -> forms.Form:
         content_type = self.headers.get("content-type", "")
         if self.incoming is not None:
-            return forms.parse_stream(self.media_type, content_type, self.incoming)
+            try:
+                return forms.parse_stream(self.media_type, content_type, self.incoming)
+            except HTTPError as error:
+                self.incoming = iter(partial(_raise_again, error), b"")  # not what is left, for another form
+                raise
         form = forms.parse(self.media_type, content_type, self.body)
         if form.is_spooled:
             self.body = b""  # it would be kept twice
@@ -86,7 +90,8 @@ class Request(messages.Request):
     def form(self) -> MultiDict[str]:
         """The text fields of the form in the body, urlencoded or multipart; empty if there is no body.
 
-        Where a file went to the disk, the body is let go and is empty: whoever wants both takes the body first.
+        Where a file went to the disk, the body is let go and is empty: whoever wants both takes the body
+        first. With `stream=True` it is read out of what comes, and there is no body beside it.
 
         Raises:
             HTTPError: 415 for another content type, 400 for a malformed body, 413 for too many
@@ -136,3 +141,7 @@ class Request(messages.Request):
             raise RuntimeError("request.browser needs a library: pip install 'evloop-http[browser]'") from None
         found = parse_user_agent(self.user_agent)
         return found.family if found is not None else "your browser"
+
+
+def _raise_again(error: HTTPError) -> bytes:
+    raise error

@@ -176,7 +176,7 @@ class Router:
 
     def _let_in(self, application: Callable[[Any], Any]) -> None:
         self._applications.append(application)
-        self.has_streams |= hasattr(application, "streams")  # now, or later
+        self.has_streams |= hasattr(application, "destination")  # an `App`, now or later
 
     def mounted(self) -> list[Callable[[Any], Any]]:
         """The applications that are mounted, or answer for a host."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from ...messages import HTTPError, is_token
 from ..application import Answer, Endpoint, Undecided, finished
@@ -33,20 +33,31 @@ def body_limit(limit: int) -> Callable[[Request, Endpoint], Answer]:
         # What was announced is what came; and before the body is invited (Expect), it is all that is known.
         announced = request.head.content_length
         if announced is None and request.incoming is not None:
-            request.incoming = _bounded(request.incoming, limit)
+            request.incoming = _Bounded(request.incoming, limit)
         elif (len(request.body) if announced is None else announced) > limit:
             raise _too_large()
         return call_next(request)
     return check
 
 
-def _bounded(incoming: Iterator[bytes], limit: int) -> Iterator[bytes]:
-    """The same pieces, as long as they are not too many bytes."""
-    for piece in incoming:
-        limit -= len(piece)
-        if limit < 0:
+class _Bounded:
+    """The same pieces, as long as they are not too many bytes. An error stays one: no end follows it."""
+
+    __slots__ = ("_incoming", "_left")
+
+    def __init__(self, incoming: Iterator[bytes], limit: int) -> None:
+        self._incoming = incoming
+        self._left = limit
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> bytes:
+        piece = next(self._incoming) if self._left >= 0 else b""
+        self._left -= len(piece)
+        if self._left < 0:
             raise _too_large()
-        yield piece
+        return piece
 
 
 def _too_large() -> HTTPError:
@@ -84,6 +95,8 @@ def method_override(app: App, *, header: str | None = None,
         # What was found for POST is not for the other handler.
         request.params = {name: value for name, value in request.params.items() if name not in former.names}
         request.route = route = app.router.find(request)
+        if request.incoming is not None and not (route.stream or route.is_refusal):
+            raise HTTPError(400, "This method has to be the request's own here.")
         if not route.threaded or former.threaded:
             return call_next(request)
         future = app.workers.submit(finished, call_next, request)
@@ -97,7 +110,7 @@ def _wanted(request: Request, header: str | None, field: str | None) -> str | No
     """The method that a request names, in upper case; None if it names none."""
     if header is not None and header in request.headers:
         return request.headers[header].upper()
-    if not field:
+    if not field or request.incoming is not None:  # what comes piece by piece is the handler's to take
         return None
     try:
         if request.is_preview and request.media_type in FORMS:
