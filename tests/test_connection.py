@@ -36,6 +36,7 @@ from fakes import (
     FakeNet,
     Later,
     ListLog,
+    Peer,
     Taker,
     always,
     echo,
@@ -1353,11 +1354,17 @@ ASKING_UPLOAD = post(b"0123456789", "Expect: 100-continue", target="/take")
 CHUNKED_UPLOAD = get("/take", "Transfer-Encoding: chunked")
 
 
-def test_who_takes_a_body_while_it_comes_is_called_with_the_head_and_given_it_piece_by_piece(serve: Serve) -> None:
+def uploading(serve: Serve, *pieces: bytes, **options: Any) -> tuple[Taker, FakeNet, Peer]:
+    """Who takes a body while it comes, and a peer that has sent these pieces of it."""
     taker = Taker()
-    net = serve(taker)
+    net = serve(taker, **options)
     peer = net.connect()
-    peer.send(UPLOAD[:-10])
+    peer.send(*pieces)
+    return taker, net, peer
+
+
+def test_who_takes_a_body_while_it_comes_is_called_with_the_head_and_given_it_piece_by_piece(serve: Serve) -> None:
+    taker, net, peer = uploading(serve, UPLOAD[:-10])
     assert len(taker.requests) == 1
     peer.send(UPLOAD[-10:-6])
     assert taker.take() == b"0123"
@@ -1372,10 +1379,7 @@ def test_who_takes_a_body_while_it_comes_is_called_with_the_head_and_given_it_pi
 
 
 def test_behind_a_body_that_was_taken_the_next_request_is_read(serve: Serve) -> None:
-    taker = Taker()
-    net = serve(taker)
-    peer = net.connect()
-    peer.send(UPLOAD + UPLOAD + get("/later"))
+    taker, net, peer = uploading(serve, UPLOAD + UPLOAD + get("/later"))
     for expected in b"0123456789", b"0123456789", None:
         assert expected is None or taker.take() == expected
         taker.answer()
@@ -1405,11 +1409,9 @@ def test_a_handler_that_does_not_take_what_comes_stops_the_peer_and_one_that_doe
 
 
 def test_the_time_that_the_handler_takes_is_not_the_peers(serve: Serve) -> None:
-    taker = Taker()
-    net = serve(taker, timeouts=Timeouts(body=10, body_rate=1e9))
-    peer = net.connect()
-    peer.send(*[post(bytes(BUFFER_SIZE * 2), target="/take")[:-1][begin:begin + READ_SIZE]
-                for begin in range(0, BUFFER_SIZE * 2, READ_SIZE)])
+    stream = post(bytes(BUFFER_SIZE * 2), target="/take")[:-1]
+    pieces = [stream[begin:begin + READ_SIZE] for begin in range(0, len(stream), READ_SIZE)]
+    taker, net, peer = uploading(serve, *pieces, timeouts=Timeouts(body=10, body_rate=1e9))
     assert peer.state() is State.HANDLING
     net.advance(10_000)
     assert peer.state() is State.HANDLING
@@ -1423,10 +1425,8 @@ def test_the_time_that_the_handler_takes_is_not_the_peers(serve: Serve) -> None:
 
 
 def test_a_body_that_goes_on_has_the_time_that_it_had_left(serve: Serve) -> None:
-    taker = Taker()
-    net = serve(taker, timeouts=Timeouts(body=10, body_rate=1e9))
-    peer = net.connect()
-    peer.send(post(bytes(BUFFER_SIZE + 1), target="/take")[:-BUFFER_SIZE - 1])
+    head = post(bytes(BUFFER_SIZE + 1), target="/take")[:-BUFFER_SIZE - 1]
+    taker, net, peer = uploading(serve, head, timeouts=Timeouts(body=10, body_rate=1e9))
     net.advance(8)
     peer.send(*[bytes(READ_SIZE)] * (BUFFER_SIZE // READ_SIZE))
     net.advance(1000)
@@ -1439,10 +1439,7 @@ def test_a_body_that_goes_on_has_the_time_that_it_had_left(serve: Serve) -> None
 
 
 def test_a_body_that_is_taken_while_it_comes_has_to_come_all_the_same(serve: Serve) -> None:
-    taker = Taker()
-    net = serve(taker)
-    peer = net.connect()
-    peer.send(UPLOAD[:-1])
+    taker, net, peer = uploading(serve, UPLOAD[:-1])
     net.advance(11)
     assert peer.statuses == [408]
     with pytest.raises(HTTPError):
@@ -1452,10 +1449,7 @@ def test_a_body_that_is_taken_while_it_comes_has_to_come_all_the_same(serve: Ser
 
 
 def test_a_handler_that_has_taken_all_has_the_time_of_a_handler(serve: Serve) -> None:
-    taker = Taker()
-    net = serve(taker, timeouts=Timeouts(handler=60))
-    peer = net.connect()
-    peer.send(UPLOAD)
+    _, net, peer = uploading(serve, UPLOAD, timeouts=Timeouts(handler=60))
     net.advance(59)
     assert peer.got == b""
     net.advance(2)
@@ -1463,10 +1457,7 @@ def test_a_handler_that_has_taken_all_has_the_time_of_a_handler(serve: Serve) ->
 
 
 def test_who_answers_before_the_body_has_come_ends_the_connection_gently(serve: Serve) -> None:
-    taker = Taker()
-    net = serve(taker)
-    peer = net.connect()
-    peer.send(UPLOAD[:-5])
+    taker, net, peer = uploading(serve, UPLOAD[:-5])
     taker.answer()
     net.settle()
     assert [answer.headers["Connection"] for answer in peer.answers()] == ["close"]
@@ -1490,10 +1481,7 @@ def test_who_answers_at_once_ends_the_connection_too(serve: Serve) -> None:
 
 
 def test_a_body_is_invited_when_the_handler_asks_for_it(serve: Serve) -> None:
-    taker = Taker()
-    net = serve(taker)
-    peer = net.connect()
-    peer.send(ASKING_UPLOAD[:-10])
+    taker, net, peer = uploading(serve, ASKING_UPLOAD[:-10])
     assert len(taker.requests) == 1
     assert peer.got == b""
     with pytest.raises(RuntimeError):  # in a thread of its own, it would wait now
@@ -1509,10 +1497,8 @@ def test_a_body_is_invited_when_the_handler_asks_for_it(serve: Serve) -> None:
 
 
 def test_a_body_is_invited_once_however_often_it_is_stopped(serve: Serve) -> None:
-    taker = Taker()
-    net = serve(taker)
-    peer = net.connect()
-    peer.send(post(bytes(BUFFER_SIZE * 3), "Expect: 100-continue", target="/take")[:-BUFFER_SIZE * 3])
+    head = post(bytes(BUFFER_SIZE * 3), "Expect: 100-continue", target="/take")[:-BUFFER_SIZE * 3]
+    taker, net, peer = uploading(serve, head)
     for _ in range(3):
         with pytest.raises(RuntimeError):
             taker.take()
@@ -1527,10 +1513,7 @@ def test_a_body_is_invited_once_however_often_it_is_stopped(serve: Serve) -> Non
 
 
 def test_a_body_that_the_handler_does_not_want_is_not_invited(serve: Serve) -> None:
-    taker = Taker()
-    net = serve(taker)
-    peer = net.connect()
-    peer.send(ASKING_UPLOAD[:-10])
+    taker, net, peer = uploading(serve, ASKING_UPLOAD[:-10])
     taker.answer()
     net.settle()
     assert peer.statuses == [200]
@@ -1538,10 +1521,7 @@ def test_a_body_that_the_handler_does_not_want_is_not_invited(serve: Serve) -> N
 
 
 def test_a_body_that_came_without_its_invitation_is_taken(serve: Serve) -> None:
-    taker = Taker()
-    net = serve(taker)
-    peer = net.connect()
-    peer.send(ASKING_UPLOAD)
+    taker, net, peer = uploading(serve, ASKING_UPLOAD)
     with pytest.raises(RuntimeError):
         taker.take()
     net.settle()
@@ -1553,10 +1533,7 @@ def test_a_body_that_came_without_its_invitation_is_taken(serve: Serve) -> None:
 
 def test_a_peer_that_breaks_a_rule_within_a_body_that_is_taken_gets_400_and_the_handler_an_error(
         serve: Serve) -> None:
-    taker = Taker()
-    net = serve(taker)
-    peer = net.connect()
-    peer.send(CHUNKED_UPLOAD + b"2\r\nab\r\n")
+    taker, _, peer = uploading(serve, CHUNKED_UPLOAD + b"2\r\nab\r\n")
     assert taker.take() == b"ab"
     peer.send(b"nonsense\r\n")
     assert peer.statuses == [400]
@@ -1576,10 +1553,7 @@ def test_a_handler_learns_that_the_peer_has_left_within_the_body(serve: Serve, l
 
 
 def test_a_handler_that_takes_a_body_while_it_comes_is_told_when_its_future_is_cancelled(serve: Serve) -> None:
-    taker = Taker()
-    net = serve(taker)
-    peer = net.connect()
-    peer.send(UPLOAD[:-5])
+    taker, net, peer = uploading(serve, UPLOAD[:-5])
     taker.futures[0].cancel()
     net.settle()
     assert peer.statuses == [503]
