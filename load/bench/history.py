@@ -22,7 +22,8 @@ from .workloads import BY_NAME
 
 #: So many earlier lines are looked at; their median is what a ratio is compared with.
 MEMORY = 7
-#: What is worse by more than this part is called a drop: twice what ratios of one commit differ by on a quiet machine.
+#: What is worse by more than this part is called a drop. Medians of two quick runs of the same code differed by up to
+#: 2 % on a machine that had nothing else to do.
 DROP = 0.08
 #: Above this load average before its start, a run had neighbours and is no measure for later ones.
 BUSY = 1.0
