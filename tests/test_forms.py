@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ntpath
 import os
 import shutil
 import subprocess
@@ -48,6 +49,12 @@ BY_HAND = (b"-----------------------------9051914041544843365972754266\r\n"
            b"\r\n"
            b"-----------------------------9051914041544843365972754266--\r\n")
 BY_HAND_TYPE = "multipart/form-data; boundary=---------------------------9051914041544843365972754266"
+
+
+def is_reserved_on_windows(name: str) -> bool:
+    """Whether a name is none for a file there; `pathlib` no longer likes to say so from 3.13 on."""
+    ask = getattr(ntpath, "isreserved", None)
+    return bool(ask(name) if ask is not None else PureWindowsPath(name).is_reserved())
 
 
 def form(body: bytes, content_type: str) -> Request:
@@ -428,7 +435,7 @@ def test_any_file_name_becomes_one_that_every_system_takes(name: str) -> None:
         assert not set('/\\:*?"<>|\0') & set(read)
         assert PureWindowsPath(read).name == read == PurePosixPath(read).name
         assert not read.startswith(".")
-        assert not PureWindowsPath(read).is_reserved()
+        assert not is_reserved_on_windows(read)
     assert not [character for character in safe if unicodedata.category(character)[0] == "C"]
 
 

@@ -85,18 +85,19 @@ def read_answer(file: IO[bytes], body: bytes | Path, method: str = "GET") -> Ans
         OSError: the connection broke.
         http.client.HTTPException: it is no HTTP.
     """
-    response = http.client.HTTPResponse(_Source(file), method=method)  # type: ignore[arg-type]
-    response.begin()
-    content_type = normal_type(response.headers.get("Content-Type", ""))
-    found: object
-    if isinstance(body, Path):
-        found = body if same_as_file(response, body) else f"other than {body.name}"
-    else:
-        found = response.read()
-        if content_type == JSON and found != body:
-            with contextlib.suppress(ValueError):
-                found = body if json.loads(found) == json.loads(body) else found
-    return Answer(response.status, content_type, found, not response.will_close)
+    # Closed here: left to the collector, it would flush a file that is closed by then.
+    with contextlib.closing(http.client.HTTPResponse(_Source(file), method=method)) as response:  # type: ignore[arg-type]
+        response.begin()
+        content_type = normal_type(response.headers.get("Content-Type", ""))
+        found: object
+        if isinstance(body, Path):
+            found = body if same_as_file(response, body) else f"other than {body.name}"
+        else:
+            found = response.read()
+            if content_type == JSON and found != body:
+                with contextlib.suppress(ValueError):
+                    found = body if json.loads(found) == json.loads(body) else found
+        return Answer(response.status, content_type, found, not response.will_close)
 
 
 def same_as_file(response: http.client.HTTPResponse, path: Path) -> bool:
