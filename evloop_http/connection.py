@@ -297,7 +297,7 @@ class Connection(Answering):
             raise
         if isinstance(answer, Future):
             if not answer.done():
-                return self._await_answer(request, answer, started, stream)
+                return self._await_outcome(request, answer, started, stream)
             answer = outcome(head, answer)
         elif not isinstance(answer, Response):
             answer = checked(head, answer)
@@ -305,21 +305,22 @@ class Connection(Answering):
             self._drop_upload()
         return self._answer(head, answer, started, stream is None)
 
-    def _await_answer(self, request: Request, answer: Future[Response], started: float,
-                      stream: UploadStream | None) -> bool:
-        head, service = request.head, self._service
+    def _await_outcome(self, request: Request, future: Future[Response], started: float,
+                       stream: UploadStream | None) -> bool:
+        """The application works at it; whether there is a body to come meanwhile."""
+        head = request.head
         self._exchange = exchange = Exchange(head, started)
-        exchange.wait_for(request, answer)
+        exchange.wait_for(request, future)
         self._read_ahead()
-        call_soon = service.reactor.call_soon_threadsafe
-        answer.add_done_callback(lambda future: call_soon(self._on_outcome, exchange, head, future))
+        call_soon = self._service.reactor.call_soon_threadsafe
+        future.add_done_callback(lambda done: call_soon(self._on_outcome, exchange, head, done))
         return stream is not None and not stream.paused and self._go_on_with(stream)
 
     def _on_outcome(self, exchange: Exchange, head: RequestHead, future: Future[Response]) -> None:
         """A future is done: in its own time, and perhaps when nobody waits for it any more."""
         if self._exchange is exchange:
             self._exchange = None
-            exchange.settle()
+            exchange.release()
             # Of a body that the handler did not want to the end, the rest is not read: behind it there is no request.
             is_whole = self._upload is None
             self._drop_upload()

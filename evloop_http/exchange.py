@@ -119,7 +119,7 @@ class Exchange:
         self._request = request
         self._future = future
 
-    def settle(self) -> None:
+    def release(self) -> None:
         """The application is through: let go of what it worked with, for the future knows who waits for it."""
         self._request = self._future = None
 
@@ -180,7 +180,7 @@ class Exchange:
             self._request.disconnected = True
         if self._future is not None:
             self._future.cancel()
-        self.settle()
+        self.release()
         if self.response is not None:
             sent = max(0, min(self._size, transport.sent - self._begun_at))
             service.record(transport.client, self.head, self.response.status, sent, self.started)

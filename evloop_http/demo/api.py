@@ -13,6 +13,7 @@ from typing import Any
 
 from evloop_http import App, HTTPError, Request, Response
 from evloop_http.app import responses
+from evloop_http.app.forms import FORMS
 from evloop_http.app.middleware import body_limit, cors, etag, method_override
 
 #: Bytes: a note is short.
@@ -81,7 +82,7 @@ def sent_object(request: Request) -> dict[str, Any]:
     Raises:
         HTTPError: 400 for JSON that is broken or no object, 415 for a body of another type.
     """
-    if request.media_type in ("application/x-www-form-urlencoded", "multipart/form-data"):
+    if request.media_type in FORMS:
         return dict(request.form)
     sent = request.json()
     if not isinstance(sent, dict):
