@@ -14,39 +14,53 @@
 
 The house, in the order in which it is best read:
 
-    bodies          the vocabulary: bodies of responses that are not bytes
-    messages        the vocabulary: Headers, Request, Response, HTTPError
-    http1/          bytes <-> messages; no socket, clock, file or log
-        rules           every rule a peer can break; Limits; ProtocolError
-        target          what a request line asks for
-        fields          field lines, and the memory of them
-        head            one head
-        body            where a body ends, and its two codings
-        stream          what both parsers share: a buffer, one step for each state
-        parser          RequestParser, ResponseParser: bytes in, events out
-        encoder         RequestEncoder, ResponseEncoder: messages in, bytes out
-        strategies      messages to test with; imported by nothing here
-    net/            readiness, time, sockets, ciphertext; no HTTP
-        timers          deadlines on a heap
-        wakeup          other threads and signals
-        reactor         Reactor: one selector, one loop
-        transport       one non-blocking socket and its send queue
-        tls             the same, over TLS
-        listener        where connections come from
-    service         JOINT: what the connections share: states, timeouts, the application
-    upload          JOINT: a body on its way to the application
-    exchange        JOINT: one answer, from its request to its last byte
-    answering       JOINT: the half of a connection that speaks
-    connection      JOINT: the state machine of one client, and the half that listens
-    server          JOINT: listen, accept, limit, drain, stop
-    access          the access log
-    testing         a client without sockets, for tests
-    pytest_plugin   fixtures that serve
-    app/            Request in, Response out; no sockets
-    cli             evloop-http demo | serve DIR | run MODULE:APP
-    demo/           the demo site
+    GROUND              known to every room, and knows none
+    messages/           the vocabulary
+        headers           Headers, MutableHeaders
+        multidict         MultiDict
+        bodies            bodies of responses that are not bytes
+        request           RequestHead, Request
+        response          ResponseHead, Response, HTTPError
 
-No room imports another room; only the joints import from more than one.
+    ROOMS               each knows the ground and itself
+    http1/              bytes <-> messages; no socket, clock, file or log
+        rules             every rule a peer can break; Limits; ProtocolError
+        target            what a request line asks for
+        fields            field lines, and the memory of them
+        head              one head
+        body              where a body ends, and its two codings
+        stream            what both parsers share: a buffer, one step for each state
+        parser            RequestParser, ResponseParser: bytes in, events out
+        encoder           RequestEncoder, ResponseEncoder: messages in, bytes out
+        strategies        messages to test with; imported by nothing here
+    net/                readiness, time, sockets, ciphertext; no HTTP
+        timers            deadlines on a heap
+        wakeup            other threads and signals
+        reactor           Reactor: one selector, one loop
+        transport         one non-blocking socket and its send queue
+        tls               the same, over TLS
+        certificates      TLS contexts
+        binding           sockets to listen on
+        listener          where connections come from
+    app/                Request in, Response out; no sockets
+
+    JOINT               the one room that knows http1 and net
+    server/
+        shared            what the connections share
+        states            the states of a connection, and how long each may last
+        receiving         a body on its way to the application
+        exchange          one answer, from its request to its last byte
+        answering         the half of a connection that speaks
+        connection        the state machine of one client, and the half that listens
+        server            Server: listen, accept, limit, drain, stop
+
+    ROOF                puts things together, and is imported by nobody
+    observe/            the access log
+    testing/            a client without sockets, and fixtures that serve
+    cli                 evloop-http demo | serve DIR | run MODULE:APP
+    demo/               the demo site
+
+Rooms know only the ground. `server/` alone joins the wire to the net.
 
 The names below are loaded when they are first used, so that `import evloop_http.http1` loads
 neither sockets nor TLS.
@@ -57,34 +71,33 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .access import AccessLog
     from .app.application import App, after
     from .app.events import EventStream
     from .app.request import Request
     from .app.static import StaticFiles
     from .app.templates import Templates
-    from .bodies import FileBody
     from .http1 import Limits, ProtocolError
-    from .messages import Headers, HTTPError, Response
+    from .messages import FileBody, Headers, HTTPError, Response
     from .net.reactor import READ, WRITE, Reactor
     from .net.timers import Timer
+    from .observe.access import AccessLog
     from .server import Server, tls_context
-    from .service import Timeouts
+    from .server.states import Timeouts
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "AccessLog": "access",
+    "AccessLog": "observe.access",
     "App": "app.application",
     "after": "app.application",
     "EventStream": "app.events",
     "Request": "app.request",
     "StaticFiles": "app.static",
     "Templates": "app.templates",
-    "Timeouts": "service",
+    "Timeouts": "server.states",
     "Limits": "http1",
     "ProtocolError": "http1",
-    "FileBody": "bodies",
+    "FileBody": "messages",
     "HTTPError": "messages",
     "Headers": "messages",
     "Response": "messages",

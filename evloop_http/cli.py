@@ -21,10 +21,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
 from . import App, Limits, Server, StaticFiles, Timeouts, __version__, tls_context
-from .access import AccessLog
-from .access import logger as access_logger
-from .app.workers import Workers
-from .net.listener import bind_address
+from .app.threads import Workers
+from .net.binding import bind_address
+from .observe.access import AccessLog
+from .observe.access import logger as access_logger
 
 DESCRIPTION = """\
 An HTTP/1.1 and HTTPS server in pure Python.

@@ -1,9 +1,8 @@
-"""The walls of the house: who may import whom.
+"""The walls of the house: which room may import which.
 
-Three rooms (`http1`, `net`, `app`) know nothing of each other; only the joints, `connection.py` with
-its `service.py`, `upload.py`, `exchange.py` and `answering.py`, and `server.py`, import from more
-than one. The rules are by room, so a new module inside a room needs no new line here; a module that
-belongs to no room is itself a breach.
+Rooms know only the ground. `server/` alone joins the wire to the net. The roof puts things together and
+is imported by nobody. The rules are by folder: a new module needs no new line here, and one that is in
+no room is itself a breach.
 
 The imports are read from the source with `ast`: those inside functions and under `TYPE_CHECKING`
 count too, because a reader must follow them all the same.
@@ -37,34 +36,32 @@ def names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-ALL = names("__init__ __main__ bodies messages http1 net app service upload exchange answering connection server "
-            "access testing pytest_plugin cli demo")
+NO_SOCKETS = names("socket ssl selectors")
 
 RULES = {
-    "bodies": Rule(names(""), names("socket ssl selectors threading")),
-    "messages": Rule(names("bodies"), names("socket ssl selectors threading")),
-    "http1": Rule(names("messages"), names("socket ssl selectors time os logging threading")),
+    # ground
+    "messages": Rule(names(""), NO_SOCKETS | {"threading"}),
+    # rooms
+    "http1": Rule(names("messages"), NO_SOCKETS | names("time os logging threading")),
     "net": Rule(names(""), names("http urllib email")),
-    "app": Rule(names("bodies messages"), names("socket ssl selectors"), optional=True),
-    "service": Rule(names("messages http1 net connection"), names("socket ssl selectors time")),
-    "upload": Rule(names("messages http1 service"), names("socket ssl selectors time")),
-    "exchange": Rule(names("bodies messages http1 net service upload"), names("socket ssl selectors time")),
-    "answering": Rule(names("bodies messages http1 net service exchange"), names("socket ssl selectors time")),
-    "connection": Rule(names("messages http1 net service upload exchange answering"),
-                       names("socket ssl selectors time")),
-    "server": Rule(names("connection service http1 net")),
-    "access": Rule(names("messages"), names("socket ssl selectors threading")),
-    "testing": Rule(names("bodies messages http1"), names("socket ssl selectors")),
-    "pytest_plugin": Rule(names("server")),
-    "cli": Rule(ALL, optional=True),
-    "demo": Rule(ALL, optional=True),
-    "__init__": Rule(ALL),
-    "__main__": Rule(ALL),
+    "app": Rule(names("messages"), NO_SOCKETS, optional=True),
+    # joint
+    "server": Rule(names("messages http1 net")),
+    # roof
+    "observe": Rule(names("messages"), names("socket ssl")),
+    "testing": Rule(names("messages http1 server")),
+    "cli": Rule(names("messages http1 net app server observe testing demo __init__"), optional=True),
+    "demo": Rule(names("messages http1 net app server observe testing __init__"), optional=True),
+    "__init__": Rule(names("messages http1 net app server observe testing")),
+    "__main__": Rule(names("cli")),
 }
 
+#: Modules with rules of their own, in the place of their room's.
+STRICTER = {f"{PACKAGE}.server.{name}": Rule(RULES["server"].ours, NO_SOCKETS | {"time"})
+            for name in names("answering connection exchange receiving shared states")}
 
 #: What needs an extra from its first line on, and is imported by nothing of ours.
-ON_REQUEST = {f"{PACKAGE}.http1.strategies": names("hypothesis"), f"{PACKAGE}.pytest_plugin": names("pytest")}
+ON_REQUEST = {f"{PACKAGE}.http1.strategies": names("hypothesis"), f"{PACKAGE}.testing.pytest_plugin": names("pytest")}
 
 
 class Import(NamedTuple):
@@ -147,7 +144,7 @@ def breaches(module: str, source: str, is_package: bool = False) -> list[str]:
         f"{module}, line {found.line}: {breach} ({found.target})"
         for found in reader.found
         if found.target.partition(".")[0] not in brought
-        for breach in breaches_of(RULES[room], room, found)
+        for breach in breaches_of(STRICTER.get(module, RULES[room]), room, found)
     ]
 
 
@@ -213,7 +210,7 @@ def test_what_needs_an_extra_from_its_first_line_is_imported_by_nothing_of_ours(
         ("http1.parser", "from .. import net", "http1 imports net"),
         ("http1.parser", "import evloop_http.net.reactor as r", "http1 imports net"),
         ("http1.parser", "def f():\n    from evloop_http.app import App", "http1 imports app"),
-        ("http1.parser", "if TYPE_CHECKING:\n    from ..connection import Connection", "http1 imports connection"),
+        ("http1.parser", "if TYPE_CHECKING:\n    from ..server.connection import Connection", "http1 imports server"),
         ("http1.parser", "try:\n    import ssl\nexcept ImportError:\n    ssl = None", "http1 imports ssl"),
         ("http1.parser", "import re, os.path", "http1 imports os"),
         ("http1.parser", "from time import monotonic", "http1 imports time"),
@@ -221,17 +218,16 @@ def test_what_needs_an_extra_from_its_first_line_is_imported_by_nothing_of_ours(
         ("net.transport", "from ..messages import Headers", "net imports messages"),
         ("net.transport", "from http import HTTPStatus", "net imports http"),
         ("net.tls", "def f():\n    import cryptography", "net needs cryptography"),
-        ("app.static", "import evloop_http", "app imports __init__"),
-        ("app.router", "class A:\n    def f(self):\n        import socket", "app imports socket"),
+        ("app.static.files", "import evloop_http", "app imports __init__"),
+        ("app.routing.router", "class A:\n    def f(self):\n        import socket", "app imports socket"),
         ("app.templates", "import jinja2", "jinja2 is not in the standard library"),
         ("app.templates", "class A:\n    import jinja2", "jinja2 is not in the standard library"),
         ("http1.parser", "import hypothesis", "hypothesis is not in the standard library"),
-        ("messages", "from .http1 import Limits", "messages imports http1"),
-        ("messages", "from threading import Lock", "messages imports threading"),
-        ("connection", "from .app import App", "connection imports app"),
-        ("connection", "from .server import Server", "connection imports server"),
-        ("connection", "import time", "connection imports time"),
-        ("server", "from . import app", "server imports app"),
+        ("messages.request", "from ..http1 import Limits", "messages imports http1"),
+        ("messages.request", "from threading import Lock", "messages imports threading"),
+        ("server.connection", "from ..app import App", "server imports app"),
+        ("server.connection", "import time", "server imports time"),
+        ("server.server", "from ..observe import access", "server imports observe"),
         ("cellar", "", "evloop_http.cellar belongs to no room"),
     ],
 )
@@ -259,8 +255,8 @@ def test_a_breach_is_told_with_its_module_and_line() -> None:
         ("http1.parser", "from ..messages import Headers\nfrom .. import messages"),
         ("net.transport", "import socket, ssl, selectors, time\nfrom .reactor import Reactor"),
         ("app.templates", "if TYPE_CHECKING:\n    import jinja2\ndef f():\n    import jinja2"),
-        ("connection", "from .http1 import RequestParser\nfrom .messages import Response\nfrom .net import Transport"),
-        ("server", "import socket\nfrom .connection import Connection\nfrom .net.reactor import Reactor"),
+        ("server.connection", "from ..http1 import RequestParser\nfrom ..messages import Response\nfrom . import exchange"),
+        ("server.server", "import socket\nfrom .connection import Connection\nfrom ..net.reactor import Reactor"),
         ("demo.app", "from evloop_http import App, Server\nfrom ..app.static import StaticFiles"),
     ],
 )

@@ -25,11 +25,11 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from ..messages import HTTPError, RequestHead, Response
-from .jsontext import JSON_FIELDS, encode_json
+from .json import JSON_FIELDS, encode_json
 from .problems import busy, error_response, request_id
 from .request import Request
-from .router import Converter, Handler, Route, Router, raising
-from .workers import Workers
+from .routing.router import Converter, Handler, Route, Router, raising
+from .threads import Workers
 
 logger = logging.getLogger("evloop_http.app")
 

@@ -22,8 +22,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from ..bodies import PushedBody
-from ..messages import HeaderSource, Response
+from ..messages import HeaderSource, PushedBody, Response
 
 #: A comment: every client passes it over, and a proxy sees that the connection is in use.
 HEARTBEAT = b":\n\n"

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from .. import messages
 from ..messages import HTTPError, MultiDict
 from . import accept, forms
-from .jsontext import decode_json
+from .json import decode_json
 
 if TYPE_CHECKING:
-    from .router import Route
+    from .routing.router import Route
 
 
 class Request(messages.Request):

@@ -24,14 +24,13 @@ from functools import cache
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
-from ..bodies import FileBody
-from ..messages import HeaderSource, HTTPError, Request, Response, is_token
+from ..messages import FileBody, HeaderSource, HTTPError, Request, Response, is_token
 from .conditions import evaluate, parse_date
-from .files import SMALL_FILE, open_regular, read_exactly
 from .forms import safe_filename
-from .jsontext import JSON_FIELDS, encode_json
+from .json import JSON_FIELDS, encode_json
 from .problems import busy
-from .representations import Labels, validators
+from .static.files import SMALL_FILE, open_regular, read_exactly
+from .static.representations import Labels, validators
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # Blanks and controls, which browsers drop or cut off, and the backslash, which they read as a slash.

@@ -17,13 +17,12 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 
-from ...bodies import FileBody, PushedBody
-from ...messages import Response
+from ...messages import FileBody, PushedBody, Response
 from ..accept import choose_coding
 from ..application import Answer, Endpoint, after
-from ..files import PIECE, read_piece
 from ..request import Request
 from ..responses import Converted, vary
+from ..static.files import PIECE, read_piece
 
 #: Bytes that are compressed in one go; a longer body goes out in pieces.
 AT_ONCE = 256 * 1024

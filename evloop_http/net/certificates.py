@@ -1,0 +1,39 @@
+"""Where the certificates of a TLS server come from."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Iterable
+
+
+def make_context(certificate: str | os.PathLike[str], key: str | os.PathLike[str] | None = None,
+                 password: str | None = None, protocols: Iterable[str] = ()) -> ssl.SSLContext:
+    """A context for a server: TLS 1.2 and newer, the library's own choice of ciphers.
+
+    Args:
+        certificate: a PEM file with the certificate and the chain behind it.
+        key: a PEM file with the private key, if it is not in the first.
+        protocols: what to offer by ALPN (RFC 7301).
+
+    Raises:
+        ValueError: a file is missing, unreadable or not what it should be; the text says which.
+    """
+    for path in (certificate, key):
+        if path is not None:
+            try:
+                with open(path, "rb"):
+                    pass
+            except OSError as error:
+                raise ValueError(f"cannot read {os.fspath(path)}: {error.strerror}") from None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        # A callback in the place of a missing password: OpenSSL would ask for it on the terminal.
+        context.load_cert_chain(certificate, key, password or (lambda: ""))
+    except ssl.SSLError as error:
+        raise ValueError(f"cannot use {os.fspath(certificate)}{f' with {os.fspath(key)}' if key else ''}: "
+                         f"{error.reason or 'not a PEM certificate and its key'}") from None
+    if protocols := list(protocols):
+        context.set_alpn_protocols(protocols)
+    return context

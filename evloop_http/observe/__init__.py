@@ -1,0 +1,1 @@
+"""Who watches the server at work: the access log."""

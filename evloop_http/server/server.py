@@ -1,0 +1,330 @@
+"""JOINT. A `Server` puts an application on the net: it listens, limits, drains, stops and counts.
+
+What is said on a connection is `connection`'s affair, how connections are taken `net.listener`'s,
+and what is answered the application's, which is handed in.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+import ssl
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from email.utils import formatdate
+
+from ..http1 import HeadParser, Limits, ResponseEncoder
+from ..net.binding import bind_address, bind_path
+from ..net.certificates import make_context
+from ..net.listener import Listener
+from ..net.reactor import Reactor
+from ..net.transport import Transport
+from .connection import Connection
+from .shared import Application, Log, Service
+from .states import State, Timeouts
+
+logger = logging.getLogger("evloop_http.server")
+
+#: Seconds that an idle connection is still open when the server stops: a request may be on its way.
+_LAST_IDLE = 0.1
+
+
+class Server:
+    """Serves an application on any number of addresses.
+
+    Args:
+        application: a callable from `Request` to `Response`, or to a `concurrent.futures.Future`
+            of one. An attribute `request_class` of it is the class of the requests it is given,
+            `preview` is asked before a body is invited (`Expect: 100-continue`), `streams` is
+            given a `RequestHead` and says whether the body is taken while it comes, and `close`
+            is called when the server has stopped.
+        reactor: the loop to live on; a new one if none is given, which is then the server's to close.
+        limits: how much of everything is read.
+        timeouts: how long everything may take.
+        max_connections: open at a time; more wait in the kernel's backlog.
+        max_stream: bytes of a body that is taken while it comes, where that is more than
+            `Limits.body`; 413 beyond it.
+        access_log: who is told of every answer, e.g. `evloop_http.access.AccessLog`.
+        server_header: the value of the `Server` field; empty for none.
+    """
+
+    def __init__(self, application: Application, *, reactor: Reactor | None = None, limits: Limits | None = None,
+                 timeouts: Timeouts | None = None, max_connections: int = 16_384, max_stream: int = 1 << 30,
+                 access_log: Log | None = None, server_header: str = "evloop_http") -> None:
+        limits = limits or Limits()
+        self.reactor = reactor or Reactor()
+        self.max_connections = max_connections
+        self._owns_reactor = reactor is None
+        self._listeners: list[Listener] = []
+        self._stopped = threading.Event()
+        self._force_timer = self.reactor.timer(self._force)
+        self._date_timer = self.reactor.timer(self._forget_date)
+        self._ended = Counter[str]()
+        self._service = Service(
+            application=application,
+            reactor=self.reactor,
+            heads=HeadParser(replace(limits, body=max(limits.body, max_stream))),
+            encoder=ResponseEncoder(server_header, self._tell_date),
+            timeouts=timeouts or Timeouts(),
+            body_limit=limits.body,
+            log=access_log,
+            on_closed=self._on_closed,
+        )
+
+    def __repr__(self) -> str:
+        return f"<Server {' '.join(self.urls) or 'not listening'}>"
+
+    # Listening
+
+    def listen(self, host: str = "127.0.0.1", port: int = 0, *, path: str | os.PathLike[str] | None = None,
+               sock: socket.socket | None = None, tls: ssl.SSLContext | None = None, backlog: int = 1024,
+               mode: int = 0o660) -> None:
+        """Accept connections at an address; may be called more than once.
+
+        Args:
+            host: an address or a name; a name is listened to on the first address it has.
+            port: 0 for any free one; see `addresses`.
+            path: a Unix socket in the place of host and port. A socket file that nobody serves is
+                replaced; anything else in its place is an error.
+            sock: a socket that is bound already, in the place of all that; it becomes the server's.
+            tls: serve HTTPS with this context; see `evloop_http.tls_context`.
+            backlog: connections that may wait to be accepted.
+            mode: permissions of the Unix socket.
+
+        Raises:
+            OSError: the address is in use, not ours, or may not be used.
+            ValueError: the port is none, or the context is one for clients.
+            RuntimeError: the server has stopped.
+        """
+        self._refuse_if_stopped()
+        if tls is not None and tls.protocol is ssl.PROTOCOL_TLS_CLIENT:
+            raise ValueError("this TLS context is one for clients; evloop_http.tls_context makes one for servers")
+        if sock is None:
+            sock = bind_path(os.fspath(path), mode) if path is not None else bind_address(host, port)
+        try:
+            sock.listen(backlog)
+        except OSError:
+            sock.close()
+            raise
+        listener = Listener(self.reactor, sock, has_room=self._has_room, adopt=self._adopt, context=tls,
+                            path=None if path is None else os.fspath(path))
+        self._listeners.append(listener)
+        listener.resume()
+
+    def _refuse_if_stopped(self) -> None:
+        if self._stopped.is_set():
+            raise RuntimeError("the server has stopped; make a new one")
+
+    @property
+    def addresses(self) -> list[tuple[str, int] | str]:
+        """Where the server listens: (host, port), or the path of a Unix socket."""
+        return [listener.address for listener in self._listeners]
+
+    @property
+    def urls(self) -> list[str]:
+        """The URL of every address."""
+        return [_url(listener) for listener in self._listeners]
+
+    @property
+    def url(self) -> str:
+        """The URL of the first address.
+
+        Raises:
+            RuntimeError: the server does not listen.
+        """
+        if not self._listeners:
+            raise RuntimeError("the server does not listen anywhere; call listen() first")
+        return _url(self._listeners[0])
+
+    # Connections come and go
+
+    def _has_room(self) -> bool:
+        return len(self._service.connections) < self.max_connections
+
+    def _adopt(self, transport: Transport) -> None:
+        Connection(transport, self._service)
+
+    def _on_closed(self, connection: Connection) -> None:
+        ended = self._ended
+        ended["connections"] += 1
+        ended["requests"] += connection.requests
+        ended["bytes_in"] += connection.received
+        ended["bytes_out"] += connection.sent
+        if self._service.draining:
+            self._finish_if_drained()
+        else:
+            for listener in self._listeners:
+                listener.resume()
+
+    # Counting
+
+    @property
+    def connections(self) -> int:
+        """Connections open now."""
+        return len(self._service.connections)
+
+    def stats(self) -> dict[str, int | dict[str, int]]:
+        """Counters since the server was made, and how many connections are in each state now."""
+        live = list(self._service.connections)
+        states = Counter(connection.state for connection in live)
+        return {
+            "connections": self._ended["connections"] + len(live),
+            "requests": self._ended["requests"] + sum(connection.requests for connection in live),
+            "bytes_in": self._ended["bytes_in"] + sum(connection.received for connection in live),
+            "bytes_out": self._ended["bytes_out"] + sum(connection.sent for connection in live),
+            "open": {state.value: states[state] for state in State if state is not State.CLOSED},
+        }
+
+    # Running
+
+    def run(self, grace: float = 10.0) -> None:
+        """Serve until SIGINT or SIGTERM, finish what is in flight, return.
+
+        After `grace` seconds, or at a second signal, every connection is closed. (A handler that
+        is at work in a thread then is not interrupted, and the interpreter waits for it.)
+
+        Raises:
+            RuntimeError: the server has stopped, or this is not the main thread; elsewhere, use
+                `in_thread` or run the reactor yourself.
+        """
+        self._refuse_if_stopped()
+
+        def on_signal() -> None:
+            if self._service.draining:
+                self._force()
+            else:
+                self._begin_stop(grace)
+
+        found = {number: self.reactor.on_signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            self._run_to_the_end()
+        finally:
+            for number, callback in found.items():
+                self.reactor.on_signal(number, callback)
+
+    def _run_to_the_end(self) -> None:
+        try:
+            while not self._stopped.is_set():
+                self.reactor.poll()
+        finally:
+            self.close()
+
+    @contextlib.contextmanager
+    def in_thread(self, host: str = "127.0.0.1", port: int = 0) -> Iterator[Server]:
+        """Serve from a thread for as long as the `with` block lasts; on a free port if it does not listen yet.
+
+        Raises:
+            RuntimeError: the server has stopped: it serves once.
+        """
+        self._refuse_if_stopped()
+        if not self._listeners:
+            self.listen(host, port)
+        thread = threading.Thread(target=self._run_to_the_end, name="evloop_http")
+        thread.start()
+        try:
+            yield self
+        finally:
+            self.stop(grace=0)
+            thread.join()
+
+    # Stopping
+
+    def stop(self, grace: float = 10.0) -> None:
+        """Stop accepting, finish what is in flight, close what is idle; after `grace` seconds close the rest.
+
+        From any thread. Returns at once; `run` returns, or `wait_stopped`, when it is done. The
+        last answers say `Connection: close`.
+        """
+        self.reactor.call_soon_threadsafe(self._begin_stop, grace)
+
+    def wait_stopped(self, timeout: float | None = None) -> bool:
+        """Wait until the server has stopped, in a thread that does not run the reactor; whether it has."""
+        return self._stopped.wait(timeout)
+
+    def _begin_stop(self, grace: float) -> None:
+        service = self._service
+        if self._stopped.is_set():
+            return
+        if not service.draining:
+            for listener in self._listeners:
+                listener.close()
+            service.draining = True
+            service.seconds[State.IDLE] = min(_LAST_IDLE, grace, service.seconds[State.IDLE])
+            for connection in list(service.connections):
+                connection.drain()
+        self._force_timer.move(self.reactor.now + grace)
+        self._finish_if_drained()
+
+    def _force(self) -> None:
+        for connection in list(self._service.connections):
+            connection.close()
+        self._finish_if_drained()
+
+    def _finish_if_drained(self) -> None:
+        if not self._service.connections and not self._stopped.is_set():
+            self._force_timer.cancel()
+            self._date_timer.cancel()
+            try:
+                getattr(self._service.application, "close", _nothing)()
+            except Exception:  # the host's code
+                logger.exception("closing the application failed")
+            self._stopped.set()
+
+    def close(self) -> None:
+        """End everything now: listeners, connections, and the reactor if it was made here.
+
+        Raises:
+            RuntimeError: a callback of that reactor calls this; `stop(0)` is for there.
+        """
+        self._service.draining = True
+        for listener in self._listeners:
+            listener.close(drain=False)
+        self._force()
+        if self._owns_reactor:
+            self.reactor.close()
+
+    # The date
+
+    def _tell_date(self) -> str:
+        now = time.time()
+        # The rest of this second; armed only while answers are made, so an idle server sleeps.
+        self._date_timer.move(self.reactor.time() + 1 - now % 1)
+        return formatdate(now, usegmt=True)
+
+    def _forget_date(self) -> None:
+        self._service.encoder.forget_date()
+
+
+def _nothing() -> None:
+    """The `close` of an application that has none."""
+
+
+def _url(listener: Listener) -> str:
+    """What to type into a browser."""
+    scheme = "https" if listener.secure else "http"
+    if isinstance(listener.address, str):
+        return f"{scheme}+unix://{listener.address}"
+    host, port = listener.address
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def tls_context(certificate: str | os.PathLike[str], key: str | os.PathLike[str] | None = None,
+                password: str | None = None) -> ssl.SSLContext:
+    """A context for `Server.listen(tls=...)`: TLS 1.2 and newer, HTTP/1.1.
+
+    Args:
+        certificate: a PEM file with the certificate and the chain behind it.
+        key: a PEM file with the private key, if it is not in the first.
+        password: of the key, if it has one.
+
+    Raises:
+        ValueError: a file is missing, unreadable or not what it should be; the text says which.
+    """
+    return make_context(certificate, key, password, ["http/1.1"])

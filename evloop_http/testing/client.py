@@ -1,0 +1,319 @@
+"""A client for tests that needs no socket: requests go to an application as a call, answers come back whole.
+
+    client = Client(app)
+    assert client.get("/users/1").json() == {"id": 1}
+
+Nothing is pretended on the way. A request is written by our `RequestEncoder` and read by the parser
+that a server has; the answer is encoded, checked and read back in the same manner. So a request that no
+server would take is refused here too, an answer with a wrong length fails the test, and what answers
+`HEAD` has no body. Only the network is missing, and with it deadlines, limits on connections and TLS.
+
+What an application raises, other than an `HTTPError`, is raised in the test; an `App` answers its
+handlers' errors by itself, with a 500.
+"""
+
+from __future__ import annotations
+
+import http.cookiejar
+import json
+import secrets
+import urllib.request
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from email.message import Message
+from functools import cached_property
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlencode, urljoin, urlsplit
+
+from ..http1 import (
+    BodyData,
+    EndOfMessage,
+    Limits,
+    RequestEncoder,
+    RequestParser,
+    ResponseEncoder,
+    ResponseHead,
+    ResponseParser,
+)
+from ..messages import FileBody, Headers, HeaderSource, HTTPError, Request, RequestHead, Response, make_field
+
+#: name to content, or to (file name, content) or (file name, content, content type)
+Files = Mapping[str, bytes | tuple[str, bytes] | tuple[str, bytes, str]]
+
+#: Statuses that name another address; the first three ask for it with GET (RFC 9110 §15.4).
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_MAX_REDIRECTS = 20
+_LIMITS = Limits(request_line=1 << 20, head=1 << 20, fields=1000, body=1 << 40)
+
+
+class Reply:
+    """What a server would have sent, and a client read."""
+
+    def __init__(self, head: ResponseHead, body: bytes, trailers: Headers, url: str) -> None:
+        self.status = head.status
+        self.reason = head.reason
+        self.headers = head.headers
+        self.keep_alive = head.keep_alive
+        self.body = body
+        self.trailers = trailers
+        self.url = url
+        #: the replies that led here, the first one first
+        self.history: list[Reply] = []
+
+    @cached_property
+    def text(self) -> str:
+        """The body as text, by the charset of its content type or UTF-8."""
+        message = Message()
+        message["Content-Type"] = self.headers.get("content-type", "")
+        return self.body.decode(str(message.get_param("charset", "utf-8")))
+
+    def json(self) -> Any:
+        """What the JSON in the body says."""
+        return json.loads(self.body)
+
+    def __repr__(self) -> str:
+        return f"<Reply {self.status} {len(self.body)} bytes>"
+
+
+class Client:
+    """Asks an application as a browser would: cookies are kept, and redirects followed if that is wanted.
+
+    Args:
+        application: an `App`, or any callable from `Request` to `Response` or to a future of one.
+        base: scheme, host and port that requests are sent to.
+        headers: sent with every request that does not set them itself.
+        address: the IP address that the application sees.
+        follow: whether to follow redirects, unless a request says otherwise.
+        patience: seconds to wait for a future.
+    """
+
+    def __init__(self, application: Callable[[Any], Response | Future[Response]], *, base: str = "http://localhost",
+                 headers: HeaderSource = (), address: str = "127.0.0.1", follow: bool = False,
+                 patience: float = 30) -> None:
+        self.application = application
+        self.base = base
+        self.headers = Headers(headers)
+        self.address = address
+        self.follow = follow
+        self.patience = patience
+        #: the cookies that were set, as the standard library keeps them
+        self.cookies = http.cookiejar.CookieJar()
+        self._writer = RequestEncoder(_LIMITS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 traceback: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End what the application has running (the worker threads of an `App`)."""
+        close = getattr(self.application, "close", None)
+        if close is not None:
+            close()
+
+    def get(self, url: str, **options: Any) -> Reply:
+        """`request` with GET."""
+        return self.request("GET", url, **options)
+
+    def head(self, url: str, **options: Any) -> Reply:
+        """`request` with HEAD."""
+        return self.request("HEAD", url, **options)
+
+    def options(self, url: str, **options: Any) -> Reply:
+        """`request` with OPTIONS."""
+        return self.request("OPTIONS", url, **options)
+
+    def post(self, url: str, **options: Any) -> Reply:
+        """`request` with POST."""
+        return self.request("POST", url, **options)
+
+    def put(self, url: str, **options: Any) -> Reply:
+        """`request` with PUT."""
+        return self.request("PUT", url, **options)
+
+    def patch(self, url: str, **options: Any) -> Reply:
+        """`request` with PATCH."""
+        return self.request("PATCH", url, **options)
+
+    def delete(self, url: str, **options: Any) -> Reply:
+        """`request` with DELETE."""
+        return self.request("DELETE", url, **options)
+
+    def request(self, method: str, url: str, *, query: Mapping[str, Any] | Sequence[tuple[str, Any]] = (),
+                headers: HeaderSource = (), body: str | bytes = b"", json: Any = None,
+                form: Mapping[str, Any] | None = None, files: Files | None = None,
+                follow: bool | None = None) -> Reply:
+        """Send a request and return what is answered.
+
+        Args:
+            url: a path, or a whole URL for another host.
+            query: parameters to put behind the path; a value may be a list of several.
+            body: content as it is; text goes as UTF-8.
+            json: content as JSON.
+            form: the fields of a form, urlencoded, or multipart if there are `files`.
+            follow: whether to follow redirects; None for what the client was made with.
+
+        Raises:
+            ValueError: no server would take this request.
+            RuntimeError: the application's answer is none that could be sent; or redirects have no end.
+        """
+        content, content_type = _content(body, json, form, files)
+        fields = [*([("Content-Type", content_type)] if content_type else []), *self.headers.pairs()]
+        own = Headers(headers)
+        fields = [pair for pair in fields if pair[0].lower() not in own] + own.pairs()
+        url = urljoin(self.base + "/", url)
+        if query:
+            url += ("&" if "?" in url else "?") + urlencode(query, doseq=True)
+        history: list[Reply] = []
+        while True:
+            reply = self._ask(method, url, fields, content)
+            reply.history = history.copy()
+            if not (self.follow if follow is None else follow) or reply.status not in _REDIRECTS \
+                    or "location" not in reply.headers:
+                return reply
+            history.append(reply)
+            if len(history) > _MAX_REDIRECTS:
+                raise RuntimeError(f"more than {_MAX_REDIRECTS} redirects, the last one to {url}")
+            url = urljoin(url, reply.headers["location"])
+            if reply.status <= 303 and method != "HEAD":
+                method, content = "GET", b""
+                fields = [pair for pair in fields if not pair[0].lower().startswith("content-")]
+
+    def _ask(self, method: str, url: str, fields: list[tuple[str, str]], content: bytes) -> Reply:
+        parts = urlsplit(url)
+        target = "*" if parts.path == "/*" and method == "OPTIONS" else (parts.path or "/")
+        target += f"?{parts.query}" if parts.query else ""
+        if not any(name.lower() == "host" for name, _ in fields):
+            fields = [("Host", parts.netloc), *fields]
+        asked = urllib.request.Request(f"{parts.scheme}://{parts.netloc}{parts.path or '/'}")
+        self.cookies.add_cookie_header(asked)
+        cookies = asked.get_header("Cookie")
+        if cookies and not any(name.lower() == "cookie" for name, _ in fields):
+            fields = [*fields, ("Cookie", cookies)]
+        head, body = _read_request(self._writer.encode(method, target, fields, content))
+        made = getattr(self.application, "request_class", Request)(head, body, self.address, parts.scheme)
+        streams = getattr(self.application, "streams", None)
+        if head.content_length != 0 and streams is not None and streams(head):
+            made.receive(iter([body] if body else []))
+        reply = _read_reply(_encode(head, self._answer(made)), method, url)
+        self.cookies.extract_cookies(_CookieSource(reply.headers), asked)  # type: ignore[arg-type]
+        return reply
+
+    def _answer(self, request: Request) -> Response:
+        try:
+            answer = self.application(request)
+            if isinstance(answer, Future):
+                answer = answer.result(self.patience)
+        except HTTPError as error:
+            return error.response()
+        if not isinstance(answer, Response):
+            raise TypeError(f"an application returns a Response, not {type(answer).__name__}")
+        return answer
+
+
+class _CookieSource:
+    """A reply as the standard library's cookies want it."""
+
+    def __init__(self, headers: Headers) -> None:
+        self._message = Message()
+        for name, value in headers.pairs():
+            self._message[name] = value
+
+    def info(self) -> Message:
+        return self._message
+
+
+def _read_request(raw: bytes) -> tuple[RequestHead, bytes]:
+    parser = RequestParser(_LIMITS)
+    parser.feed(raw)
+    head = parser.next_event()
+    assert isinstance(head, RequestHead)  # the encoder has read it back already
+    return head, parser.take_body() or b""
+
+
+def _encode(head: RequestHead, response: Response) -> bytes:
+    """The answer as it would go on the wire.
+
+    Raises:
+        RuntimeError: it is none that could be sent.
+    """
+    encoder = ResponseEncoder("")
+    try:
+        if isinstance(response.body, bytes):
+            return encoder.encode(response, head, True)[0]
+        length = response.body.length if isinstance(response.body, FileBody) else None
+        raw, framing, _ = encoder.start(response, head, length, True)
+        if framing is None:
+            return raw
+        pieces: Iterable[bytes] = [_part_of(response.body)] if isinstance(response.body, FileBody) else response.body
+        return b"".join([raw, *map(framing.encode, pieces), framing.finish()])
+    finally:
+        response.close()
+
+
+def _part_of(body: FileBody) -> bytes:
+    body.file.seek(body.offset)
+    return body.file.read(body.length)
+
+
+def _read_reply(raw: bytes, method: str, url: str) -> Reply:
+    parser = ResponseParser()
+    parser.expect(method)
+    parser.feed(raw)
+    parser.feed_eof()
+    head = parser.next_event()
+    assert isinstance(head, ResponseHead)  # of our own encoder
+    pieces = []
+    while isinstance(event := parser.next_event(), BodyData):
+        pieces.append(event.data)
+    assert isinstance(event, EndOfMessage)
+    return Reply(head, b"".join(pieces), event.trailers, url)
+
+
+def _content(body: str | bytes, json_value: Any, form: Mapping[str, Any] | None,
+             files: Files | None) -> tuple[bytes, str]:
+    """The content of a request, and its type if the way of giving it says one.
+
+    Raises:
+        ValueError: it is given in several ways.
+    """
+    if sum([bool(body), json_value is not None, form is not None or files is not None]) > 1:
+        raise ValueError("a request has one content: body, json, or form and files")
+    if json_value is not None:
+        return json.dumps(json_value).encode(), "application/json"
+    if files is not None:
+        return _multipart(form or {}, files)
+    if form is not None:
+        return urlencode(form, doseq=True).encode(), "application/x-www-form-urlencoded"
+    return body.encode() if isinstance(body, str) else body, ""
+
+
+def _multipart(form: Mapping[str, Any], files: Files) -> tuple[bytes, str]:
+    """A form with files (RFC 7578)."""
+    boundary = secrets.token_hex(16)
+    parts = []
+    for name, value in form.items():
+        parts += [_part(boundary, name, one if isinstance(one, bytes) else str(one).encode())
+                  for one in (value if isinstance(value, list | tuple) else [value])]
+    for name, file in files.items():
+        filename, content, *kind = (name, file) if isinstance(file, bytes) else file
+        parts.append(_part(boundary, name, content, filename, kind[0] if kind else "application/octet-stream"))
+    return b"".join([*parts, f"--{boundary}--\r\n".encode()]), f"multipart/form-data; boundary={boundary}"
+
+
+def _part(boundary: str, name: str, content: bytes, filename: str | None = None, content_type: str = "") -> bytes:
+    disposition = f'form-data; name="{_quoted(name)}"'
+    if filename is not None:
+        disposition += f'; filename="{_quoted(filename)}"'
+    lines = [f"--{boundary}", f"Content-Disposition: {disposition}"]
+    if content_type:
+        lines.append(f"Content-Type: {make_field('Content-Type', content_type)[1][1]}")
+    return "\r\n".join([*lines, "", ""]).encode() + content + b"\r\n"
+
+
+def _quoted(text: str) -> str:
+    """As browsers write names of fields and files (the HTML standard, multipart/form-data)."""
+    return text.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")

@@ -1,0 +1,52 @@
+"""Requests for an application, made without a connection; and its answers, waited for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from typing import Any
+
+from evloop_http import Request, Response
+from evloop_http.http1 import HeadParser
+from evloop_http.messages import FileBody, RequestHead
+
+#: Seconds after which something that should come has not come; far beyond what anything takes.
+PATIENCE = 30
+
+Fields = Mapping[str, str] | Iterable[tuple[str, str]]
+
+
+def make_request(method: str = "GET", target: str = "/", headers: Fields = (), body: bytes = b"",
+                 client: str = "192.0.2.7", scheme: str = "http") -> Request:
+    """The request that our own parser makes of this head."""
+    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    lines = [f"{method} {target} HTTP/1.1", "Host: test.example:8080", f"Content-Length: {len(body)}",
+             *[f"{name}: {value}" for name, value in pairs], "", ""]
+    return Request(HeadParser().parse("\r\n".join(lines).encode("latin-1")), body, client, scheme)
+
+
+def request_for_path(path: str, method: str = "GET", headers: Fields = ()) -> Request:
+    """A request whose path is `path` to the letter, even where no target would decode to it."""
+    head = make_request(method, "/", headers).head
+    return Request(RequestHead(method, "/", "1.1", head.headers, path))
+
+
+def answer(application: Callable[[Any], Any], request: Request) -> Response:
+    """What an application answers, now or when its future is done."""
+    result = application(request)
+    if isinstance(result, Future):
+        result = result.result(PATIENCE)
+    assert isinstance(result, Response)
+    return result
+
+
+def content(response: Response) -> bytes:
+    """The whole body of a response, which is closed."""
+    body = response.body
+    try:
+        if isinstance(body, FileBody):
+            body.file.seek(body.offset)
+            return body.file.read(body.length)
+        return body if isinstance(body, bytes) else b"".join(body)
+    finally:
+        response.close()
