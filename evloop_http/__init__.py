@@ -18,15 +18,16 @@ The house, in the order in which it is best read:
     messages/           the vocabulary
         headers           Headers, MutableHeaders
         multidict         MultiDict
-        bodies            bodies of responses that are not bytes
-        request           RequestHead, Request
-        response          ResponseHead, Response, HTTPError
+        bodies            FileBody, Pipe: bodies that are not plain bytes
+        request           RequestHead, Request, Peer
+        response          ResponseHead, Response, Upgrade, HTTPError
+        contract          what applications, observers and other protocols owe the server
 
     ROOMS               each knows the ground and itself
     http1/              bytes <-> messages; no socket, clock, file or log
         rules             every rule a peer can break; Limits; ProtocolError
         target            what a request line asks for
-        fields            field lines, and the memory of them
+        fields            field lines, and the caches of them
         head              one head
         body              where a body ends, and its two codings
         stream            what both parsers share: a buffer, one step for each state
@@ -46,12 +47,14 @@ The house, in the order in which it is best read:
 
     JOINT               the one room that knows http1 and net
     server/
+        states            both machines as tables, and what follows from a state
+        connection        Connection: the life of one socket
+        exchange          Exchange: the life of one request
+        receiving         a request's body while it arrives
+        sending           a response's body while it is sent
+        switching         a connection after HTTP
+        failures          what becomes of an application's mistakes
         shared            what the connections share
-        states            the states of a connection, and how long each may last
-        receiving         a body on its way to the application
-        exchange          one answer, from its request to its last byte
-        answering         the half of a connection that speaks
-        connection        the state machine of one client, and the half that listens
         server            Server: listen, accept, limit, drain, stop
 
     ROOF                puts things together, and is imported by nobody
@@ -77,7 +80,7 @@ if TYPE_CHECKING:
     from .app.static import StaticFiles
     from .app.templates import Templates
     from .http1 import Limits, ProtocolError
-    from .messages import FileBody, Headers, HTTPError, Response
+    from .messages import FileBody, Headers, HTTPError, Observer, Peer, Pipe, Response, Upgrade
     from .net.reactor import READ, WRITE, Reactor
     from .net.timers import Timer
     from .observe.access import AccessLog
@@ -100,7 +103,11 @@ _HOME = {
     "FileBody": "messages",
     "HTTPError": "messages",
     "Headers": "messages",
+    "Observer": "messages",
+    "Peer": "messages",
+    "Pipe": "messages",
     "Response": "messages",
+    "Upgrade": "messages",
     "READ": "net.reactor",
     "WRITE": "net.reactor",
     "Reactor": "net.reactor",
@@ -110,8 +117,8 @@ _HOME = {
 }
 
 __all__ = ["READ", "WRITE", "AccessLog", "App", "EventStream", "FileBody", "HTTPError", "Headers", "Limits",
-           "ProtocolError", "Reactor", "Request", "Response", "Server", "StaticFiles", "Templates", "Timeouts", "Timer",
-           "after", "tls_context"]
+           "Observer", "Peer", "Pipe", "ProtocolError", "Reactor", "Request", "Response", "Server", "StaticFiles",
+           "Templates", "Timeouts", "Timer", "Upgrade", "after", "tls_context"]
 
 
 def __getattr__(name: str) -> Any:

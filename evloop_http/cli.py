@@ -21,7 +21,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
 from . import App, Limits, Server, StaticFiles, Timeouts, __version__, tls_context
-from .app.threads import Workers
+from .app.threads import Threads
+from .messages import Application
 from .net.binding import bind_address
 from .observe.access import AccessLog
 from .observe.access import logger as access_logger
@@ -143,8 +144,6 @@ def seconds(text: str) -> float:
 
 # The applications
 
-Application = Callable[[Any], Any]
-
 
 def make_demo(options: argparse.Namespace, tls_port: int | None) -> Application:
     """The demo site. Without Jinja2 there is none; without the other libraries it says what it lacks."""
@@ -234,10 +233,10 @@ def serve(options: argparse.Namespace) -> int:
 
 
 def set_worker_threads(application: Application, number: int | None) -> None:
-    """Give an application as many worker threads as the user says, if he does."""
+    """Give an application as many worker threads as the user asks for."""
     if number is not None:
         app = as_app("--worker-threads", application)
-        app.workers = Workers(number, app.workers.queue)
+        app.threads = Threads(number, app.threads.queue)
 
 
 def as_app(option: str, application: Application) -> App:

@@ -3,147 +3,110 @@
     middleware ─▶ middleware ─▶ handler
         ◀── Response ◀── Response ◀──┘
 
-A middleware is a function of a request and of what comes after it. Errors become responses right
-around the handler, and right around every middleware: whoever stands outside sees answers and need
-not catch.
+A middleware is a function of a request and of `call_next`, which answers the request with everything behind it.
+Errors become responses right around the handler, and right around every middleware, so a middleware sees
+responses and need not catch anything.
 
-A handler runs in the loop's thread, and while it runs, nobody else is served. One that waits for
-something is registered with `threaded=True` and runs in a worker thread, all the middleware with
-it; or it returns a `concurrent.futures.Future` at once. What the future comes to is treated as if
-the handler had returned or raised it then, in the thread that ends it.
+*Which thread runs what.* A handler runs in the loop's thread, and while it runs, nobody else is served. A handler
+that waits for something is registered with `threaded=True`. It runs in a worker thread, and so do all the
+middleware around it and an iterator that it returns as a body. Or the handler returns a
+`concurrent.futures.Future` at once. Its result is treated as if the handler had returned or raised it then,
+in the thread that ends it.
 
-An `App` may stand in another, below a prefix or for a host. It is whole there: its own middleware, its
-own error handlers, its own threads; around it runs the outer one's middleware.
+*`call_next` always returns a `Response`.* In a worker it waits for a future. In the loop's thread, where nobody may
+wait, it returns a `LaterResponse`, which can be changed but not read (see `later`).
+
+*Before the body.* The server asks `prepare` when a head announces a body that has not arrived with it. The request
+is routed there, into mounted applications too, and what was found is kept with the request, so that `__call__`
+does not route it again. A request that no route takes, or that a middleware refuses by its `refuses`, is
+answered there and then, with all the middleware around it. A body that arrived with its head is no reason to
+treat a request otherwise: a handler with `stream=True` gets it as a stream all the same.
+
+An `App` may stand in another one, below a prefix or for a host. It is whole there, with its own middleware, error
+handlers and threads; the outer one's middleware runs around it.
 """
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, TypeVar
 
-from ..messages import HTTPError, RequestHead, Response
+from ..messages import GATHER, STREAM, Answer, HTTPError, Preparation, Response
+from .answers import TEXT_FIELDS, CallNext, Middleware, to_response
+from .errors import ErrorHandlers
 from .json import JSON_FIELDS, encode_json
-from .problems import busy, error_response, request_id
+from .later import LaterResponse, after
+from .problems import busy
+from .producing import produced_here
 from .request import Request
-from .routing.router import Converter, Handler, Route, Router, raising
-from .threads import Workers
+from .routing.router import Converter, Found, Route, Router, refusing
+from .threads import Further, Threads, is_worker
 
-logger = logging.getLogger("evloop_http.app")
+__all__ = ["Answer", "App", "CallNext", "Middleware", "after"]
 
-Answer = Response | Future[Response]
-Endpoint = Callable[[Any], Answer]
-Middleware = Callable[[Any, Endpoint], Any]
 H = TypeVar("H", bound=Callable[..., Any])
-
-_FAILED = "The server failed to answer this request."
-
-
-def to_response(result: Any, status: int = 200) -> Answer:
-    """What a handler returned, as a response: text, bytes, dict or list (JSON), None (204), or a response already.
-
-    Raises:
-        TypeError: it is something else.
-    """
-    if isinstance(result, Response):
-        return result
-    if isinstance(result, str):
-        return Response(result, status)
-    if isinstance(result, dict | list):
-        return Response.from_fields(encode_json(result), status, JSON_FIELDS)
-    if isinstance(result, bytes):
-        return Response(result, status)
-    if isinstance(result, Future):
-        return result
-    if result is None:
-        return Response(status=204 if status == 200 else status)
-    raise TypeError(f"a handler gives text, bytes, dict, list, Response, Future or None, not {type(result).__name__}")
+A = TypeVar("A")
 
 
-def after(answer: Answer, function: Callable[[Response], Response]) -> Answer:
-    """Apply `function` to a response, now or when its future is done: for middleware that may meet both."""
-    if isinstance(answer, Response):
-        return function(answer)
-    return _follow(answer, lambda done: function(done.result()))
+#: Bound once, for the fast path.
+_from_fields = Response.from_fields
 
 
-def _follow(source: Future[Any], function: Callable[[Future[Any]], Response]) -> Future[Response]:
-    """A future of what `function` makes of `source` when that is done; to cancel one is to cancel the other."""
-    outcome: Future[Response] = Future()
-    # Emptied when it has served: futures keep their callbacks, and two that know each other would live on.
-    sources = [source]
-
-    def pass_on(done: Future[Any]) -> None:
-        sources.clear()
-        if done.cancelled():
-            outcome.cancel()
-        if not outcome.set_running_or_notify_cancel():
-            _discard(done)
-            return
-        try:
-            outcome.set_result(function(done))
-        except BaseException as error:
-            outcome.set_exception(error)
-
-    def pass_back(outcome: Future[Response]) -> None:
-        if outcome.cancelled():
-            for future in sources:
-                future.cancel()
-
-    source.add_done_callback(pass_on)
-    outcome.add_done_callback(pass_back)
-    return outcome
+def _never(request: Request, **params: Any) -> Any:
+    raise RuntimeError("a middleware whose `refuses` returned True has called call_next")
 
 
-def _discard(done: Future[Any]) -> None:
-    """Let go of a response that nobody waits for any more: it may hold an open file."""
-    if not done.cancelled() and done.exception() is None and isinstance(done.result(), Response):
-        done.result().close()
-
-
-class Undecided(BaseException):
-    """Raised in a preview by who would need the body to tell whether to refuse. (No error: nobody may catch it.)"""
+_NEVER = Route(_never, is_refusal=True)
 
 
 class App:
     """Routes, middleware and error handlers.
 
     Args:
-        workers: threads for handlers registered with `threaded=True` or `stream=True`; they are started when needed.
+        threads: for handlers registered with `threaded=True` or `stream=True`; they are started when needed.
         queue: such requests that may wait for a thread; more are answered with 503.
         debug: whether a client on this machine is shown the traceback of an unexpected error (see `debug`).
         redirect_slashes: whether `/users/` is redirected to `/users` where only that is registered, and
             the other way round.
     """
 
-    #: what the connection makes of a request before it calls the application
+    #: the class of the requests that the server makes for this application
     request_class = Request
 
-    def __init__(self, *, workers: int = 8, queue: int = 64, debug: bool = False,
+    def __init__(self, *, threads: int = 8, queue: int = 64, debug: bool = False,
                  redirect_slashes: bool = True) -> None:
         self.router = Router(redirect_slashes=redirect_slashes)
-        self.debug = debug
+        self._errors = ErrorHandlers(debug)
         self._middleware: list[Middleware] = []
-        self._error_handlers: dict[int | type[Exception], Handler] = {}
-        self._chain: Endpoint = self._endpoint
+        self._chain = self._make_chain()
         #: the threads of handlers registered with `threaded=True` or `stream=True`
-        self.workers = Workers(workers, queue)
+        self.threads = Threads(threads, queue)
+
+    @property
+    def debug(self) -> bool:
+        """Whether a client on this machine is shown the traceback of an unexpected error."""
+        return self._errors.debug
+
+    @debug.setter
+    def debug(self, debug: bool) -> None:
+        self._errors.debug = debug
 
     # Registering
 
     def route(self, pattern: str, methods: Iterable[str] = ("GET",), *, threaded: bool = False,
               stream: bool = False, name: str | None = None) -> Callable[[H], H]:
-        """Register a handler for a path or a pattern; it is given the request and the parameters.
+        """Register a handler for a path or a pattern. It receives the request and the parameters.
 
         See `patterns` for what a pattern may be, and `router` for which of several is chosen.
 
         Args:
             threaded: whether the handler runs in a worker thread.
-            stream: whether it takes the body while that comes, by `request.stream()` or a multipart
+            stream: whether it reads the body while it arrives, by `request.stream()` or a multipart
                 `request.form`; it then runs in a worker thread, and is bounded by `Server(max_stream=...)`.
-            name: what `url_for` calls it; the default is the function's name.
+            name: the name for `url_for`; the default is the function's name.
         """
         def register(handler: H) -> H:
             self.router.add(pattern, methods, handler, threaded, name, stream)
@@ -182,30 +145,30 @@ class App:
         self.router.mount(prefix, application, name)
 
     def host(self, pattern: str, application: Callable[[Any], Any]) -> None:
-        """Hand all requests for a host to another application, before any route is looked at.
+        """Hand all requests for a host to another application, before any route is considered.
 
-        The port is not looked at, nor upper and lower case. Hosts that match none are served by this
-        `App`. What a host is asked for is what the client says: it is no proof of anything.
+        The port is ignored, and so is case. This `App` serves all hosts that match no pattern. The client chooses
+        which host it names, so the name proves nothing.
 
         Args:
-            pattern: `api.example.com`, or `{sub}.example.com`, whose `sub` the handlers of the other
-                application are given as a parameter; of two that match, the fixed one is taken.
+            pattern: `api.example.com`, or `{sub}.example.com`, whose `sub` the handlers of the other application
+                receive as a parameter. If two patterns match, the fixed one wins.
         """
         self.router.host(pattern, application)
 
     def url_for(self, name: str, /, **params: Any) -> str:
-        """The path of a route, percent-encoded, which leads to that route with these parameters.
+        """Return the path of a route, percent-encoded, which leads to that route with these parameters.
 
         Parameters that the pattern does not have become the query: a list gives one item several
         times, None leaves it out. `"blog:post"` is the route `post` of the `App` mounted as `blog`.
-        The path begins at this `App`: of one that is mounted, the outer one knows all of it.
+        The path begins at this `App`. Where this `App` is mounted, only the outer one knows the whole path.
 
         Args:
             name: the route's `name=`, else its function's name if that is registered for one path only.
 
         Raises:
             LookupError: no route has the name, or several have it.
-            ValueError: a parameter is missing, or its route would not take it from a path.
+            ValueError: a parameter is missing, or no path would give it to the route.
         """
         return self.router.url_for(name, params)
 
@@ -216,9 +179,9 @@ class App:
         Args:
             pattern: a regular expression for the whole text. It must not be one that takes long on
                 some texts, such as `(a+)+`: clients choose the text.
-            convert: what to make of the text; its `ValueError` means that the path does not match.
-            to_text: the way back, for `url_for`.
-            slashes: whether it goes over several segments, as `path` does.
+            convert: makes a value of the text; its `ValueError` means that the path does not match.
+            to_text: makes a text of the value, for `url_for`.
+            slashes: whether it matches several segments, as `path` does.
 
         Raises:
             ValueError: the regular expression is malformed.
@@ -226,181 +189,209 @@ class App:
         try:
             re.compile(pattern)
         except re.error as error:
-            raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+            raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
         self.router.converters[name] = Converter(pattern, convert, to_text, slashes)
 
     def error(self, kind: int | type[Exception]) -> Callable[[H], H]:
-        """Register a handler for a status or for a class of exceptions; it is given the request and the error.
+        """Register a handler for a status or for a class of exceptions. It receives the request and the error.
 
-        The one nearest to the error is asked: for its own class, else for its status if it is an
-        `HTTPError`, else for a class above. An error that has no handler by its class is logged and
-        becomes a 500, whose handler is asked in turn. A handler gives its answer at once, no future.
+        The handler nearest to the error is called: the one for its own class, else for its status if it is an
+        `HTTPError`, else for a class above. An error without a handler for its class is logged and becomes a
+        500, whose handler is called in turn. An error handler must not return a future.
         """
         def register(handler: H) -> H:
-            self._error_handlers[kind] = handler
+            self._errors.add(kind, handler)
             return handler
         return register
 
     def middleware(self, function: Middleware) -> Middleware:
-        """Register a middleware; the first one is the outermost. May be used as a decorator."""
+        """Register a middleware (see `evloop_http.app.middleware`). The first one is the outermost.
+
+        May be used as a decorator.
+        """
         self._middleware.append(function)
-        chain: Endpoint = self._endpoint
-        for layer in reversed(self._middleware):
-            chain = self._around(layer, chain)
-        self._chain = chain
+        self._chain = self._make_chain()
         return function
+
+    def _make_chain(self) -> Callable[[Any], Answer]:
+        """Return what answers a routed request: the handler, with all the middleware around it."""
+        if not self._middleware:
+            return self._endpoint(self._respond_to_server)
+        call_next: CallNext = self._endpoint(self._respond)
+        outermost, *others = self._middleware
+        for middleware in reversed(others):
+            call_next = self._around(middleware, call_next, self._respond)
+        return self._around(outermost, call_next, self._respond_to_server)
+
+    # Before the body
+
+    def prepare(self, request: Request) -> Preparation | Response:
+        """Decide how to receive the body that a request announces, or refuse the request before a byte of it is kept.
+
+        Returns:
+            GATHER; STREAM, for a route with `stream=True`; or the answer of a request that is refused, which is
+            the one that the whole request would have had.
+        """
+        decision = self.decide(request)
+        if decision is not None:
+            return decision
+        answer = self(request)
+        if isinstance(answer, Response):
+            return answer
+        # A middleware answers later. It must not run twice, so its answer is kept for the call that follows.
+        request.early_answer = answer
+        return GATHER
+
+    def decide(self, request: Request) -> Preparation | None:
+        """Route a request, and keep what was found. The request is the same afterwards.
+
+        Returns:
+            How to receive the body. None to refuse it: call the application at once.
+        """
+        path, params = request.path, request.params
+        try:
+            request.route = route = self.router.find(request)
+            taken = request.params
+            decision, found = None, _NEVER
+            if not self._any_middleware("refuses", request):
+                decision, found = self._decide_by_route(request, route)
+                if decision is None and self._any_middleware("decides_by_body", request):
+                    decision = GATHER
+            request.found += (Found(self, request.method, path, found, taken),)
+            return decision
+        except Exception:  # of somebody's converter, say: it fails again when the request is answered
+            return GATHER
+        finally:
+            request.path, request.params = path, params
+
+    def _any_middleware(self, question: str, request: Request) -> bool:
+        asked = [getattr(middleware, question, None) for middleware in self._middleware]
+        return any(ask(request) for ask in asked if ask is not None)
+
+    def _decide_by_route(self, request: Request, route: Route) -> tuple[Preparation | None, Route]:
+        if route.is_refusal:
+            return None, route
+        if route.mounted is None:
+            return STREAM if route.stream else GATHER, route
+        request.path = route.path_below(request.path)
+        if isinstance(route.mounted.application, App):
+            return route.mounted.application.decide(request), route
+        try:
+            prepared: Preparation | Response = route.mounted.prepare(request)
+        except HTTPError as error:
+            return None, refusing(error.status, error.message, error.headers)
+        if isinstance(prepared, Response):
+            return None, Route(lambda request, **params: prepared)
+        return prepared, route
 
     # Answering
 
     def __call__(self, request: Request) -> Answer:
         """Answer a request."""
         try:
-            request.route = route = self.router.find(request)
-        except Exception as error:  # of somebody's converter
-            request.route = route = raising(error)
+            # Only a request with a body has been prepared.
+            route = self.router.find(request) if request.head.content_length == 0 else self._recall(request)
+        except Exception:  # of somebody's converter
+            route = self._unroutable()
+        request.route = route
         if route.threaded:
-            return self._in_thread(request)
-        chain = self._chain
+            return self._in_thread(request, route)
+        chain = self._chain  # a method call would look for a method first
         return chain(request)
 
-    def _endpoint(self, request: Request) -> Answer:
-        try:
-            params = request.params
-            handler = request.route.handler
-            answer = to_response(handler(request, **params) if params else handler(request))
-        except Exception as error:
-            return self._recover(request, error)
-        return answer if isinstance(answer, Response) else self._settle(request, answer)
+    def _unroutable(self) -> Route:
+        """Return a route whose handler fails as the router did. So middleware sees the answer, as to any failure."""
+        return Route(lambda request, **params: self.router.find(request))
 
-    def _around(self, middleware: Middleware, call_next: Endpoint) -> Endpoint:
-        def layer(request: Request) -> Answer:
+    def _recall(self, request: Request) -> Route:
+        """Return the route that `prepare` found, if the request is still the same."""
+        if request.early_answer is not None:
+            return _EARLY
+        for found in request.found:
+            if found.application is self and found.path == request.path and found.method == request.method:
+                request.params = found.params
+                return found.route
+        return self.router.find(request)
+
+    def _endpoint(self, respond: Callable[[Request, Any], A]) -> Callable[[Any], A | Response]:
+        recover = self._errors.recover
+
+        def endpoint(request: Request) -> A | Response:
             try:
-                answer = to_response(middleware(request, call_next))
+                params = request.params
+                handler = request.route.handler
+                result = handler(request, **params) if params else handler(request)
+                kind = type(result)
+                if kind is Response:
+                    return result  # type: ignore[no-any-return]
+                if kind is str:
+                    return _from_fields(result.encode(), 200, TEXT_FIELDS)
+                if kind is dict:
+                    return _from_fields(encode_json(result), 200, JSON_FIELDS)
+                return respond(request, result)
             except Exception as error:
-                return self._recover(request, error)
-            return answer if isinstance(answer, Response) else self._settle(request, answer)
+                return recover(request, error)
+        return endpoint
+
+    def _around(self, middleware: Middleware, call_next: CallNext,
+                respond: Callable[[Request, Any], A]) -> Callable[[Any], A | Response]:
+        recover = self._errors.recover
+
+        def layer(request: Request) -> A | Response:
+            try:
+                result = middleware(request, call_next)
+                return result if type(result) is Response else respond(request, result)
+            except Exception as error:
+                return recover(request, error)
         return layer
 
-    def _settle(self, request: Request, future: Future[Any]) -> Future[Response]:
-        """A future of the response to what a handler's or a middleware's future comes to."""
-        def finish(done: Future[Any]) -> Response:
-            try:
-                return _at_once(to_response(done.result()))
-            except Exception as error:
-                return self._recover(request, error)
-        return _follow(future, finish)
+    def _respond(self, request: Request, result: Any) -> Response:
+        """Return what a handler or a middleware returned as a response, which is there at once if that is possible."""
+        answer = to_response(result)
+        if isinstance(answer, Response) and not isinstance(answer, LaterResponse):
+            return answer
+        later = answer if isinstance(answer, LaterResponse) else LaterResponse(answer)
+        later.otherwise(partial(self._errors.recover, request))
+        if is_worker() or (isinstance(answer, Future) and answer.done() and not answer.cancelled()):
+            return later.wait()
+        return later
 
-    def _in_thread(self, request: Request) -> Answer:
-        future = self.workers.submit(finished, self._chain, request)
+    def _respond_to_server(self, request: Request, result: Any) -> Answer:
+        """Do the same at the end of the chain, where a response that is not there yet becomes a future."""
+        response = self._respond(request, result)
+        return response.start() if isinstance(response, LaterResponse) else response
+
+    def _in_thread(self, request: Request, route: Route) -> Answer:
+        if request.early_answer is not None:
+            return request.early_answer
+        if route.stream and request.incoming is None:  # the body has arrived with the head
+            request.receive(iter([request.body] if request.body else []))
+        return self.run_in_thread(self._chain, request)
+
+    def run_in_thread(self, endpoint: Callable[[Any], Any], request: Request) -> Answer:
+        """Have a worker answer a request, or answer that all are busy."""
+        try:
+            future = self.threads.submit(_work, endpoint, request)
+        except RuntimeError as error:  # the system has no more threads
+            return self._errors.recover(request, error)
         if future is None:
-            return self._recover(request, busy("The server is busy."))
+            return self._errors.recover(request, busy("The server is busy."))
         return future
 
-    def _recover(self, request: Request, error: Exception) -> Response:
-        """The response to an exception, be it a plain one because the error handler failed as well."""
-        try:
-            return self._judge(request, error)
-        except Exception as failure:
-            _log_failure(request, failure)
-            return error_response(request, HTTPError(500, _FAILED))
-
-    def _judge(self, request: Request, error: Exception) -> Response:
-        """The response to an exception: its handler's, else a plain one. What nobody expected is logged."""
-        handler = self._error_handler(error)
-        if handler is None and not isinstance(error, HTTPError):
-            _log_failure(request, error)
-            page = self._debug_page(request, error) if self.debug else None
-            if page is not None:
-                return page
-            error = HTTPError(500, _FAILED)
-            handler = self._error_handler(error)
-        if not isinstance(error, HTTPError):
-            assert handler is not None
-            return _at_once(to_response(handler(request, error), 500))
-        if handler is None:
-            return error_response(request, error)
-        answer = _at_once(to_response(handler(request, error), error.status))
-        for name, value in error.headers.pairs():
-            answer.headers.setdefault(name, value)
-        return answer
-
-    def _error_handler(self, error: Exception) -> Handler | None:
-        """Who answers an error: of the classes of an `HTTPError`, its status stands before `HTTPError` itself."""
-        handlers = self._error_handlers
-        for kind in type(error).__mro__:
-            if kind is HTTPError and isinstance(error, HTTPError) and error.status in handlers:
-                return handlers[error.status]
-            if kind in handlers:
-                return handlers[kind]
-        return None
-
-    def _debug_page(self, request: Request, error: Exception) -> Response | None:
-        from . import debug
-        return debug.page(request, error) if debug.is_local(request) else None
-
-    def preview(self, request: Request) -> Response | None:
-        """The refusal of a request that no route takes, before its body is sent; None if one does.
-
-        Where the path leads into another `App`, that one's routes count. The refusal is the answer that
-        the whole request would have had, with all the middleware.
-        """
-        route = self.destination(request)
-        if route is None or not route.is_refusal:
-            return None
-        request.is_preview = True
-        try:
-            answer = self(request)
-        except Undecided:
-            return None
-        return answer if isinstance(answer, Response) else None
-
-    def streams(self, head: RequestHead) -> bool:
-        """Whether the route of a request takes the body while that comes, and so is asked before it has come."""
-        if not self.router.has_streams:
-            return False
-        route = self.destination(self.request_class(head))
-        return route is not None and route.stream
-
-    def destination(self, request: Request) -> Route | None:
-        """The route of a request, here or in the `App` that it leads into; the request stays as it is.
-
-        None if somebody's converter fails: the answer to the whole request will tell.
-        """
-        path, params = request.path, request.params
-        try:
-            route = self.router.find(request)
-            inner: Callable[[Request], Route | None] | None = getattr(route.application, "destination", None)
-            if inner is None:
-                return route
-            request.path = path[len(route.prefix):] or "/"
-            return inner(request)
-        except Exception:
-            return None
-        finally:
-            request.path, request.params = path, params
-
     def close(self) -> None:
-        """End the worker threads, of mounted applications too; they are started anew if a request comes."""
-        self.workers.close()
-        for application in self.router.mounted():
-            close = getattr(application, "close", None)
-            if close is not None:
-                close()
+        """End the worker threads, of mounted applications too. They are started anew if a request comes."""
+        self.threads.close()
+        for mounted in self.router.mounted():
+            mounted.close()
 
 
-def _log_failure(request: Request, error: Exception) -> None:
-    identity = request_id(request)
-    named = f" (request {identity})" if identity else ""
-    logger.error("%s: the handler failed%s", request.head.line, named, exc_info=error)
+def _answered(request: Request, **params: Any) -> Any:
+    return request.early_answer
 
 
-def finished(endpoint: Endpoint, request: Request) -> Response:
-    """The response of an endpoint, waited for: for a worker thread."""
-    answer = endpoint(request)
-    return answer if isinstance(answer, Response) else answer.result()
+#: Stands for the route of a request that was answered in `prepare`.
+_EARLY = Route(_answered, threaded=True)
 
 
-def _at_once(answer: Answer) -> Response:
-    if isinstance(answer, Response):
-        return answer
-    raise TypeError("a future stands in the place of a response")
+def _work(endpoint: Callable[[Any], Any], request: Request) -> Response | Further:
+    return produced_here(endpoint(request))

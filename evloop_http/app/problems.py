@@ -1,8 +1,8 @@
-"""The answer to an error that has no page of its own, in the form that the client prefers; and a common error.
+"""The response to an error that has no page of its own, in the form that the client prefers; and a common error.
 
-JSON problem details (RFC 9457) go to who asks for JSON, a small page to who asks for HTML, plain text
-to everybody else. Nothing of the request is repeated in any of them, save its id where an
-application gave it one (`request.id`), and that only escaped. The message is the application's own.
+A client that asks for JSON receives JSON problem details (RFC 9457), one that asks for HTML a small page, and
+everybody else plain text. None of them repeats anything of the request, except its id if an application
+gave it one (`request.id`), and that only escaped. The message is the application's own.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def busy(message: str) -> HTTPError:
     return HTTPError(503, message, {"Retry-After": "1"})
 
 
-def request_id(request: Request) -> str:
-    """The id that an application gave to a request, fit for a log or a page of text; empty if it has none."""
+def printable_id(request: Request) -> str:
+    """Return the id that an application gave to a request, fit for a log or a page of text; empty if it has none."""
     return str(getattr(request, "id", ""))[:_ID_LENGTH].encode("unicode_escape").decode("ascii")
 
 
@@ -50,7 +50,7 @@ def error_response(request: Request, error: HTTPError) -> Response:
     if type(error).response is not HTTPError.response:  # a class of the application's, with a page of its own
         return error.response()
     title = REASONS.get(error.status, "Error")
-    identity = request_id(request)
+    identity = printable_id(request)
     wanted = prefers(request.headers.get("accept"), _OFFERS)
     if wanted in (PROBLEM, "application/json"):
         details: dict[str, Any] = {"type": "about:blank", "title": title, "status": error.status,

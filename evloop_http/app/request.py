@@ -10,12 +10,13 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from .. import messages
-from ..messages import HTTPError, MultiDict
+from ..messages import Headers, HTTPError, MultiDict
 from . import accept, forms
 from .json import decode_json
 
 if TYPE_CHECKING:
-    from .routing.router import Route
+    from ..messages import Answer
+    from .routing.router import Found, Route
 
 
 class Request(messages.Request):
@@ -27,10 +28,12 @@ class Request(messages.Request):
 
     #: the route that was found
     route: Route
-    #: what names this request in logs and to other servers; set by the middleware `request_id`
+    #: the name of this request in logs and for other servers; set by the middleware `request_id`
     id: str = ""
-    #: the body has not come, and only a refusal would be sent
-    is_preview: bool = False
+    #: what `App.prepare` found out, for each `App` on the way
+    found: tuple[Found, ...] = ()
+    #: what `App.prepare` was answered by a middleware that answers later
+    early_answer: Answer | None = None
 
     @cached_property
     def media_type(self) -> str:
@@ -79,7 +82,8 @@ class Request(messages.Request):
             try:
                 return forms.parse_stream(self.media_type, content_type, self.incoming)
             except HTTPError as error:
-                self.incoming = iter(partial(_raise_again, error), b"")  # not what is left, for another form
+                # Another form must not be read from what is left.
+                self.incoming = iter(partial(_refuse, error.status, error.message, error.headers), b"")
                 raise
         form = forms.parse(self.media_type, content_type, self.body)
         if form.is_spooled:
@@ -143,5 +147,5 @@ class Request(messages.Request):
         return found.family if found is not None else "your browser"
 
 
-def _raise_again(error: HTTPError) -> bytes:
-    raise error
+def _refuse(status: int, message: str, headers: Headers) -> bytes:
+    raise HTTPError(status, message, headers)

@@ -21,13 +21,14 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from email.utils import formatdate
 from functools import cache
-from typing import Any, Generic, TypeVar
+from typing import Any
 from urllib.parse import quote
 
 from ..messages import FileBody, HeaderSource, HTTPError, Request, Response, is_token
 from .conditions import evaluate, parse_date
 from .forms import safe_filename
 from .json import JSON_FIELDS, encode_json
+from .later import after
 from .problems import busy
 from .static.files import SMALL_FILE, open_regular, read_exactly
 from .static.representations import Labels, validators
@@ -50,9 +51,6 @@ _FLAGS = frozenset({"no_cache", "no_store", "no_transform", "must_revalidate", "
 
 #: Of a 304 only what a 200 would have said to a cache; these describe a content that is not sent (RFC 9110 §15.4.5).
 _OF_CONTENT = frozenset({"content-type", "content-length", "content-encoding", "content-language", "content-range"})
-
-P = TypeVar("P")
-
 
 def text(body: str, status: int = 200, headers: HeaderSource = ()) -> Response:
     """Plain text, in UTF-8."""
@@ -166,16 +164,20 @@ def stream(pieces: Iterable[bytes | str], status: int = 200, headers: HeaderSour
     return Response(_Encoded(pieces), status, headers, content_type)
 
 
-class Converted(Iterator[bytes], Generic[P]):
-    """A body made of other pieces, one by one, which are closed with it.
+class _Encoded(Iterator[bytes]):
+    """Pieces of bytes or text, as bytes.
 
-    Not a generator: one that was never begun would not close what it reads.
+    It is not a generator: one that was never started would not close what it reads.
     """
 
     __slots__ = ("_pieces",)
 
-    def __init__(self, pieces: Iterable[P]) -> None:
+    def __init__(self, pieces: Iterable[bytes | str]) -> None:
         self._pieces = iter(pieces)
+
+    def __next__(self) -> bytes:
+        piece = next(self._pieces)
+        return piece.encode() if isinstance(piece, str) else piece
 
     def close(self) -> None:
         close = getattr(self._pieces, "close", None)
@@ -183,29 +185,23 @@ class Converted(Iterator[bytes], Generic[P]):
             close()
 
 
-class _Encoded(Converted[bytes | str]):
-    """Pieces of bytes or text, as bytes."""
-
-    __slots__ = ()
-
-    def __next__(self) -> bytes:
-        piece = next(self._pieces)
-        return piece.encode() if isinstance(piece, str) else piece
-
-
 # What is said to caches
 
 
 def vary(response: Response, *names: str) -> None:
-    """Say that the answer depends on these fields of the request, beside those that were said already.
+    """Say that the response depends on these fields of the request, beside those that were named already.
 
     Raises:
-        ValueError: a name is no field's.
+        ValueError: a name is not the name of a field.
     """
+    if not all(map(is_token, names)):
+        raise ValueError("Vary lists names of header fields")
+    after(response, lambda response: _add_to_vary(response, names))
+
+
+def _add_to_vary(response: Response, names: tuple[str, ...]) -> None:
     said = [name.strip(" \t") for value in response.headers.get_all("Vary") for name in value.split(",")]
     for name in names:
-        if not is_token(name):
-            raise ValueError("Vary lists names of header fields")
         if name.lower() not in [other.lower() for other in said]:
             said.append(name)
     # "Depends on things beyond the request" says it all (RFC 9110 §12.5.5).
@@ -238,9 +234,9 @@ def cache_control(response: Response, **directives: bool | int) -> None:
 
 
 def conditional(request: Request, response: Response, *, weak: bool = False) -> Response:
-    """The answer, or 304 if the client has it already (RFC 9110 §13).
+    """Return the response, or 304 if the client has it already (RFC 9110 §13).
 
-    Only for an answer of 200 to GET and HEAD: before something is *changed*, ask `conditions.evaluate`.
+    Only for a response of 200 to GET and HEAD: before something is *changed*, ask `conditions.evaluate`.
 
     Args:
         weak: whether the tag that is made of the body, where the answer has none, says "as good as" and not "the same".
@@ -248,6 +244,10 @@ def conditional(request: Request, response: Response, *, weak: bool = False) -> 
     Raises:
         HTTPError: 412, the client asked for another version.
     """
+    return after(response, lambda response: _conditional(request, response, weak))
+
+
+def _conditional(request: Request, response: Response, weak: bool) -> Response:
     if response.status != 200 or request.method not in ("GET", "HEAD"):
         return response
     if "etag" not in response.headers and isinstance(response.body, bytes) and response.body:

@@ -13,8 +13,8 @@ from .pages import POLICY, Pages
 
 #: Beyond these many listeners, whoever else comes is asked to come again.
 MOST_LISTENERS = 1000
-#: Events that may wait for a slow listener; one is a second, and nobody needs the time of a minute ago.
-_WAITING = 10
+#: Bytes of events that may wait for a slow listener: about ten, which are as many seconds.
+_WAITING = 600
 
 
 class Clock:
@@ -41,7 +41,7 @@ class Clock:
         Raises:
             HTTPError: 503, there are too many.
         """
-        stream = EventStream(waiting=_WAITING, on_close=lambda: self._leave(stream))
+        stream = EventStream(size=_WAITING, on_close=lambda: self._leave(stream))
         with self._lock:
             if len(self._listeners) >= self._most:
                 raise HTTPError(503, "Too many are listening.", {"Retry-After": "10"})

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from evloop_http import App, Request, Response, Templates
-from evloop_http.app.application import Answer
 from evloop_http.app.middleware import security_headers
 from evloop_http.app.responses import cache_control, redirect
 
@@ -65,11 +64,11 @@ def add_error_pages(app: App, page: Pages) -> None:
     """
 
     @app.error(404)
-    def missing(request: Request, error: Exception) -> Answer:
+    def missing(request: Request, error: Exception) -> Response:
         return protect(request, lambda request: page(request, "404.html", status=404))
 
     @app.error(500)
-    def broken(request: Request, error: Exception) -> Answer:
+    def broken(request: Request, error: Exception) -> Response:
         return protect(request, lambda request: page(request, "500.html", status=500))
 
 

@@ -1,12 +1,11 @@
 r"""HTTP/1.1 without input or output: bytes in, events out; messages in, bytes out.
 
-This room knows no socket, clock, file or log. It can be used for itself, on either side of a
-connection.
+This room knows no socket, clock, file or log. It can be used alone, on either side of a connection.
 
-**Reading.** `RequestParser` reads what a client sends, `ResponseParser` what it is answered. `feed(data)`
-takes bytes as they came, cut anywhere; `feed_eof()` says that no more will. `next_event()` gives one
+**Reading.** `RequestParser` reads what a client sends, `ResponseParser` what a server sends. `feed(data)`
+accepts bytes as they arrive, cut anywhere; `feed_eof()` notes that no more will. `next_event()` returns one
 event at a time: a `RequestHead` or `ResponseHead`, any number of `BodyData`, an `EndOfMessage` with the
-trailers. Between events it gives a pause: `NEED_DATA` (feed more), `CLOSED` (the peer has finished,
+trailers. Where there is no event it returns a pause: `NEED_DATA` (feed more), `CLOSED` (the peer has finished,
 between messages) or `SWITCHED` (no more HTTP on this connection).
 
     >>> from evloop_http.http1 import RequestParser
@@ -21,15 +20,20 @@ between messages) or `SWITCHED` (no more HTTP on this connection).
     Traceback (most recent call last):
     evloop_http.http1.rules.ProtocolError: 400: RFC 9112 §5.1: no whitespace between field name and colon (at byte 71)
 
-A `ResponseParser` must be told of each request (`expect(method)`), because what follows the head of a
-response depends on it; `awaited` counts those not answered yet. A head that `is_interim` (100, 103) has
-nothing behind it; the final one follows. After 101, or a `CONNECT` that succeeded, it says `SWITCHED`;
-`detach()` gives the bytes that came behind. With a `RequestParser`, `detach()` is how to leave HTTP.
+A server may call `feed_request(data)` in place of `feed`: it returns the head if `data` is one request without
+a body, the commonest case, and then no event follows for it. `next_request()` does the same for the next
+request of a pipeline. Both return None in every other case, and `next_event()` goes on.
 
-**Writing.** `RequestEncoder` and `ResponseEncoder` make bytes: `encode` of a message whose body is
-bytes, `start` of one whose body comes in pieces. Each piece goes through the `encode` of the
-`BodyEncoder` that `start` gives; `finish(trailers)` ends the body. A body of another length than was
-announced is refused with a `RuntimeError` or `ValueError`. `CONTINUE` is the answer to `Expect: 100-continue`.
+A `ResponseParser` must know of each request (`expect(method)`), because what follows the head of a response
+depends on it; `awaited` counts those not answered yet. A head that `is_interim` (100, 103) has nothing behind
+it; the final one follows. After 101, or a `CONNECT` that succeeded, `next_event()` returns `SWITCHED`;
+`detach()` returns the bytes that followed. With a `RequestParser`, `detach()` is the way to leave HTTP.
+
+**Writing.** `RequestEncoder` and `ResponseEncoder` make bytes: `encode` of a message whose body is bytes,
+`start` of one whose body is sent in pieces. The `BodyEncoder` that `start` returns has `encode` for each
+piece and `finish(trailers)` for the end. A body of another length than was announced is refused with a
+`RuntimeError` or `ValueError`. `CONTINUE` is the answer to `Expect: 100-continue`, and `encode_upgrade` makes
+the 101 (to `CONNECT`, the 200) that ends HTTP on the connection.
 
     >>> from evloop_http.http1 import RequestEncoder, ResponseParser
     >>> head, body = RequestEncoder().start("POST", "/", {"Host": "a"})
@@ -41,22 +45,22 @@ announced is refused with a `RuntimeError` or `ValueError`. `CONTINUE` is the an
     >>> parser.next_event(), parser.next_event(), parser.next_event()
     (<ResponseHead 103>, <ResponseHead 204>, <EndOfMessage>)
 
-**Limits.** `Limits` says how much of everything is taken; a parser is given them, or a `HeadParser`
-(`ResponseHeadParser`) that holds them. Connections that share one share its memory of lines. What is
-beyond a limit is refused, never cut off. A `ResponseParser` bounds no body unless it is given limits.
+**Limits.** `Limits` says how much of everything is accepted; a parser receives them, or a `HeadParser`
+(`ResponseHeadParser`) that contains them. Connections that share one share its caches. What is beyond a limit
+is refused, never cut off. A `ResponseParser` does not bound bodies unless it receives limits.
 
-In reading order: `rules` (every rule that a peer can break, and the limits), `target` (what a request
-line asks for), `fields` (field lines), `head` (one head), `body` (where a body ends, and its two
-codings), `stream` (what both parsers share), `parser` (the two streams), `encoder` (the way back),
-`strategies` (messages to test with; they need hypothesis, and nothing here imports them).
+In reading order: `rules` (every rule that a peer can break, and the limits), `target` (what a request line
+asks for), `fields` (field lines), `head` (one head), `body` (where a body ends, and how it is decoded),
+`stream` (what both parsers share), `parser` (the two streams), `encoder` (the way back), `strategies`
+(messages to test with; they need hypothesis, and nothing here imports them).
 
 The rules
 =========
 
-A peer that breaks a rule ends its stream with a `ProtocolError`: `status` is what to answer, `rule` the
-section and the sentence, `offset` the byte of the stream. No sentence repeats what the peer sent. These
-are all the rules there are. In a response every one of them has the status 502: it is what a
-proxy answers to the one who asked it.
+A peer that breaks a rule ends its stream with a `ProtocolError`: `status` is the status to answer with, `rule`
+the section and the sentence, `offset` the byte of the stream, `method` that of the request (the answer to a
+`HEAD` has no content). No sentence repeats what the peer sent. These are all the rules there are. In a response
+every one of them has the status 502, which is what a proxy answers to its client.
 
 Lines:
     400  RFC 9112 §2.2      a line ends with CRLF, and neither CR nor LF stands alone
@@ -67,11 +71,12 @@ The request line:
     400  RFC 9110 §9.1      a method is a token
     400  RFC 9112 §3.2      the request target is malformed
     400  RFC 3986 §2.1      a percent sign is followed by two hexadecimal digits
+    400  RFC 3986 §7.3      a path has no NUL, CR or LF, percent-encoded or not
     400  RFC 9112 §2.3      a version is HTTP/ and two digits with a dot between them
     505  RFC 9110 §15.6.6   the versions spoken here are HTTP/1.1 and HTTP/1.0
     414  RFC 9112 §3        the request line is too long
 
-The status line, and the responses as a whole; whoever passes on what came so answers 502:
+The status line, and the responses as a whole; 502 is what a proxy answers that received such a response:
     502  RFC 9112 §4        a status line is version, status and reason, with one space between them
     502  RFC 9112 §4        the status line is too long
     502  RFC 9112 §9.2      a response belongs to a request

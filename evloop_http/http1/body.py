@@ -1,13 +1,13 @@
 """Where the body of a message ends, and how to undo its coding.
 
-RFC 9112 §6.3 leaves a request three cases, told apart by its head alone: chunked, counted, none.
-A response has a fourth, the body that ends where the connection does, and needs more than its head
-to tell them apart: the method of the request, because what answers `HEAD` has no body. Everything
-else that could be made of the two fields is an error, never a guess: a wrong guess makes bytes of
-one message into the beginning of another.
+RFC 9112 §6.3 knows three kinds of body for a request, and its head alone decides which one it has: chunked,
+of a fixed length, or none. A response has a fourth, the body that ends where the connection does, and its
+head does not decide alone: the method of the request counts too, because the answer to a `HEAD` has no body.
+Every other combination of the two fields is an error, never a guess: a wrong guess turns bytes of one message
+into the beginning of another.
 
-The decoders keep counts and no bytes. They look at the parser's buffer from a position on and
-say what part is data and where they stopped; what they could not use stays with the parser.
+The decoders keep counts and no bytes. They read the parser's buffer from a position on, and return the data
+in it and the position where they stopped. The parser keeps what they could not use.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ from .rules import Limits, ProtocolError
 _HEX = b"0123456789abcdefABCDEF"
 # Sixteen digits are 64 bits: more than any limit, and no big integers.
 _SIZE = re.compile(rb"[0-9a-fA-F]{1,16}")
-#: What a size line may have for nothing: 16 bytes, of which two line ends are 4 (see `Limits.chunk_overhead`).
+#: Bytes of a size line that do not count: 16, of which two line ends are 4 (see `Limits.chunk_overhead`).
 _FREE_OVERHEAD = 12
-# RFC 9112 §7.1.1, with the bad whitespace that it lets senders put around ; and =.
+# RFC 9112 §7.1.1, with the bad whitespace that it allows around ; and =.
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _EXTENSION = re.compile(rb'[ \t]*;[ \t]*' + _TOKEN + rb'(?:[ \t]*=[ \t]*(?:' + _TOKEN +
                         rb'|"(?:[\t\x20\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"))?')
 
 
 def content_length(length: str | None, coding: str | None, version: str, limits: Limits) -> int | None:
-    """The number of octets in the body of a message that has these fields, None when it is chunked.
+    """Return the number of octets in the body of a message that has these fields; None if it is chunked.
 
     Args:
-        length: the value of Content-Length, if there is one; its digits were checked already.
+        length: the value of Content-Length, if there is one; its digits were checked before.
         coding: the joined value of Transfer-Encoding, if there is one.
 
     Raises:
-        ProtocolError: the two fields do not say where the body ends (RFC 9112 §6.3), or it is too large.
+        ProtocolError: the two fields do not determine where the body ends (RFC 9112 §6.3), or it is too large.
     """
     if coding is not None:
         _check_coding(coding, length, version)
         return None
     if length is None:
         return 0
-    # The length of the text first: CPython refuses to convert 5,000 digits with another exception.
+    # The length of the text first: for 5,000 digits CPython raises another exception.
     digits = length.lstrip("0") or "0"
     if len(digits) > 18:
         raise ProtocolError(rules.BODY_LARGE)
@@ -71,13 +71,13 @@ def _check_coding(coding: str, length: str | None, version: str) -> None:
     raise ProtocolError(rules.CODING_FINAL)
 
 
-class CountedBody:
-    """A body of so many octets."""
+class FixedLengthDecoder:
+    """A body of a known number of octets."""
 
     __slots__ = ("left",)
 
     def __init__(self, octets: int) -> None:
-        #: octets still to come
+        #: octets that have not arrived
         self.left = octets
 
     @property
@@ -85,16 +85,16 @@ class CountedBody:
         return not self.left
 
     def decode(self, buffer: bytes, start: int) -> tuple[bytes, int]:
-        """The data in `buffer` from `start` on, and where it ends.
+        """Return the data in `buffer` from `start` on, and where it ends.
 
-        Where the data is the whole buffer, the slice is the buffer itself: nothing is copied.
+        Nothing is copied if the data is the whole buffer: then the slice is the buffer itself.
         """
         data = buffer[start:start + self.left]
         self.left -= len(data)
         return data, start + len(data)
 
 
-class EndlessBody:
+class CloseDelimitedDecoder:
     """A body that ends where the connection does (RFC 9112 §6.3); the parser knows when that is."""
 
     __slots__ = ("_left",)
@@ -105,7 +105,7 @@ class EndlessBody:
     done = False
 
     def decode(self, buffer: bytes, start: int) -> tuple[bytes, int]:
-        """All of `buffer` from `start` on; too much of it is refused behind what was allowed."""
+        """Return all of `buffer` from `start` on, and its end; what passes the limit is refused by the next call."""
         data = buffer[start:start + self._left]
         if not data and start < len(buffer):
             raise ProtocolError(rules.BODY_LARGE, start)
@@ -113,25 +113,25 @@ class EndlessBody:
         return data, start + len(data)
 
 
-class ChunkedBody:
-    """A chunked body (RFC 9112 §7.1) up to its last chunk; the trailer section is the parser's."""
+class ChunkedDecoder:
+    """A chunked body (RFC 9112 §7.1) up to its last chunk; the parser reads the trailer section."""
 
     __slots__ = ("_excess", "_left", "_limits", "_room", "_size", "_size_line", "_within", "done")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._left = 0          # octets of the current chunk still to come
+        self._left = 0          # octets of the current chunk that have not arrived
         self._within = False    # the current chunk's data has begun, its closing CRLF is due
-        self._size_line = b"\r\n"  # the last one, and what it says: a sender's chunks are mostly of one size
+        self._size_line = b"\r\n"  # the last one, and its size: a sender's chunks are mostly of one size
         self._size = 0
         self._room = limits.body
         self._excess = 0
         self.done = False
 
     def decode(self, buffer: bytes, start: int) -> tuple[bytes, int]:
-        """The data of every chunk in `buffer` from `start` on, joined, and where it stopped.
+        """Return the data of every chunk in `buffer` from `start` on, joined, and where it stopped.
 
-        An error behind some data waits: it is raised by the next call, which finds it first.
+        The next call raises an error that follows some data.
         """
         pieces: list[bytes] = []
         while True:
@@ -156,7 +156,11 @@ class ChunkedBody:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces), start
 
     def _next_chunk(self, buffer: bytes, start: int) -> int:
-        """Read the end of the last chunk and the size line of the next; the position behind them, or `start`."""
+        """Read the end of the last chunk and the size line of the next.
+
+        Returns:
+            The position behind them, or `start` if they have not arrived completely.
+        """
         limits = self._limits
         first = start
         if self._within:
@@ -186,13 +190,13 @@ class ChunkedBody:
         return last + 2
 
     def _wait_for_end(self, buffer: bytes, start: int) -> int:
-        """`start`, where a CRLF is due and has not wholly come."""
+        """Return `start`, where a CRLF is due and has not arrived completely; raise if it cannot arrive any more."""
         if not b"\r\n".startswith(buffer[start:start + 2]):
             raise ProtocolError(rules.CHUNK_END, start)
         return start
 
     def _check_unended(self, buffer: bytes, first: int) -> None:
-        """A size line whose end has not come: it may be broken already."""
+        """Raise if a size line is malformed although its end has not arrived."""
         limit = first + self._limits.chunk_line
         bare = buffer.find(b"\n", first, limit + 1)
         if bare >= 0:
@@ -202,7 +206,7 @@ class ChunkedBody:
 
 
 def _chunk_size(line: bytes, offset: int) -> int:
-    """What a chunk's size line says; its extensions must be sound, and are passed over."""
+    """Return the size in a chunk's size line. Its extensions are checked and ignored."""
     if not line.translate(None, _HEX) and 0 < len(line) <= 16:
         return int(line, 16)
     if (bare := line.find(b"\n")) >= 0:

@@ -1,18 +1,17 @@
-"""The way back: a response in, bytes out; and for a client a request in, bytes out.
+"""The way back: responses to bytes for a server, and requests to bytes for a client.
 
-A response is framed in one of four ways (RFC 9112 §6): it has no body; its length is known and
-announced; its pieces are chunks; or, for HTTP/1.0, it ends where the connection ends. Whatever the
-application says about framing is checked against what is sent: a length that does not hold would
-make the next response begin inside this one.
+A response is framed in one of four ways (RFC 9112 §6): it has no body; its length is known and announced;
+its pieces are chunks; or, for HTTP/1.0, it ends where the connection ends. A length that the application
+announces is checked against what is sent: if it were wrong, the next response would begin inside this one.
 
-The head of an answer is nearly always one that was made a moment ago, so heads are remembered
-for as long as their `Date` is good. This room has no clock: whoever has one hands in a function
-that tells the date, and calls `forget_date` when it is over.
+The head of a response is nearly always the same as one that was made a moment ago, so heads are cached as
+long as their `Date` is current. This room has no clock: its user passes a function that returns the date, and
+calls `forget_date` when the second is over.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from ..messages import (
     REASONS,
@@ -21,6 +20,7 @@ from ..messages import (
     HeaderSource,
     RequestHead,
     Response,
+    Upgrade,
     index_fields,
     is_field_value,
     is_token,
@@ -30,17 +30,17 @@ from .fields import NOT_IN_TRAILERS
 from .head import HeadParser
 from .rules import Limits, ProtocolError
 
-#: What a head is made from: status, fields, length of the body, version asked with, whether to keep the connection
+#: What a head is made from: status, fields, length of the body, version of the request, whether to keep the connection
 Key = tuple[int, Fields, int | None, str, bool]
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_REMEMBERED = 256
-#: Statuses whose responses have no content, whatever the application gave (RFC 9112 §6.3).
+_CACHED_HEADS = 256
+#: Statuses whose responses have no content, whatever the application returned (RFC 9112 §6.3).
 WITHOUT_CONTENT = frozenset({204, 205, 304})
 
 
 class BodyEncoder:
-    """Frames the pieces of a body as they are: up to the end of the connection, or up to `length`."""
+    """Sends the pieces of a body as they are: up to the end of the connection, or up to `length`."""
 
     __slots__ = ("_left",)
 
@@ -48,7 +48,7 @@ class BodyEncoder:
         self._left = length
 
     def encode(self, piece: bytes) -> bytes:
-        """`piece` as it goes on the wire.
+        """Return `piece` as it is sent.
 
         Raises:
             RuntimeError: the body is longer than was announced.
@@ -60,14 +60,14 @@ class BodyEncoder:
         return piece
 
     def finish(self, trailers: HeaderSource = ()) -> bytes:
-        """What goes behind the last piece.
+        """Return what is sent behind the last piece.
 
         Args:
-            trailers: fields to send behind a chunked body (RFC 9110 §6.5); no other can carry any.
+            trailers: fields to send behind a chunked body (RFC 9110 §6.5); no other body can have any.
 
         Raises:
-            RuntimeError: the body is shorter than was announced, or cannot carry trailers.
-            ValueError: a trailer is no header field.
+            RuntimeError: the body is shorter than was announced, or cannot have trailers.
+            ValueError: a trailer is not a valid field, or may not be a trailer.
         """
         if trailers:
             raise RuntimeError("only a chunked body has trailers")
@@ -91,7 +91,7 @@ class ChunkedEncoder(BodyEncoder):
     def finish(self, trailers: HeaderSource = ()) -> bytes:
         fields = Headers(trailers)
         if any(lower in NOT_IN_TRAILERS for lower, _ in fields.fields):
-            raise ValueError("a field that frames, routes or describes a message is no trailer (RFC 9110 §6.5.1)")
+            raise ValueError("a field that frames, routes or describes a message is not a trailer (RFC 9110 §6.5.1)")
         lines = ["0", *[f"{name}: {value}" for name, value in fields.pairs()], "", ""]
         return "\r\n".join(lines).encode("latin-1")
 
@@ -100,9 +100,9 @@ class ResponseEncoder:
     """Encodes the responses of a server.
 
     Args:
-        server: the value of the `Server` field; empty for none.
-        date: tells the value of the `Date` field (RFC 9110 §6.6.1); asked for when a head is
-            made and the date is not known. None for no such field.
+        server: the value of the `Server` field; empty for no such field.
+        date: returns the value of the `Date` field (RFC 9110 §6.6.1); called when a head is made and the date is
+            not known. None for no such field.
 
     Raises:
         ValueError: `server` cannot be a header's value.
@@ -117,42 +117,43 @@ class ResponseEncoder:
         self._heads: dict[Key, tuple[bytes, bool]] = {}
 
     def forget_date(self) -> None:
-        """The second is over: forget the date, and the heads that carry it."""
+        """Forget the date, and the heads that contain it, because the second is over."""
         self._date = ""
         self._heads.clear()
 
     def encode(self, response: Response, request: RequestHead | None, keep_alive: bool) -> tuple[bytes, bool]:
-        """A response whose body is bytes, and whether the connection may be kept after it.
+        """Return a response whose body is bytes, and whether the connection may be kept after it.
 
         Args:
-            request: what it answers; None if that could not be read.
-            keep_alive: whether the connection is to be kept as far as the server is concerned.
+            request: the head of the request; None if it could not be read.
+            keep_alive: whether the server wants to keep the connection.
 
         Raises:
-            RuntimeError: the application announced another length than the body has, or set a
-                field that is not its to set, or the status is not one of 200 to 599.
+            RuntimeError: the application announced another length than the body has, set a field that only the
+                server may set, or assigned a status that is not one of 200 to 599.
         """
         body = response.body
         assert isinstance(body, bytes)
         if request is not None and request.method == "HEAD":
-            # RFC 9110 §8.6: its answer may announce what GET would send, which a handler need not make for it.
+            # RFC 9110 §8.6: the answer may announce what GET would send, which a handler need not make for it.
             length = None if not body and "content-length" in response.headers else len(body)
             head, _, keep_alive = self.start(response, request, length, keep_alive)
             return head, keep_alive
         version = request.version if request is not None else "1.1"
         key = (response.status, response.final_fields(), len(body), version, keep_alive)
-        head, keep_alive = self._heads.get(key) or self._remember(key)
+        head, keep_alive = self._heads.get(key) or self._make_head(key)
         return (head if response.status in WITHOUT_CONTENT else head + body), keep_alive
 
     def start(self, response: Response, request: RequestHead | None, length: int | None,
               keep_alive: bool) -> tuple[bytes, BodyEncoder | None, bool]:
-        """The head of a response whose body comes in pieces, what frames them, and whether the connection may be kept.
+        """Begin a response whose body is sent in pieces.
 
         Args:
-            length: bytes in the body, None if that is not known beforehand.
+            length: bytes in the body; None if that is not known beforehand.
 
         Returns:
-            In the place of the encoder None where no body is sent (HEAD, 204, 205, 304).
+            The head, the encoder of the pieces, and whether the connection may be kept. There is no encoder where
+            no body is sent (HEAD, 204, 205, 304).
 
         Raises:
             RuntimeError: as `encode`.
@@ -164,24 +165,53 @@ class ResponseEncoder:
         if length is None and version == "1.0" and not bodiless:
             keep_alive = False
         key = (response.status, response.final_fields(), length, version, keep_alive)
-        head, keep_alive = self._heads.get(key) or self._remember(key)
+        head, keep_alive = self._heads.get(key) or self._make_head(key)
         if bodiless:
             return head, None, keep_alive
         return head, ChunkedEncoder() if length is None and version != "1.0" else BodyEncoder(length), keep_alive
 
-    def _remember(self, key: Key) -> tuple[bytes, bool]:
-        head = self._make_head(*key)
-        if len(self._heads) >= _REMEMBERED:
-            self._heads.clear()
-        self._heads[key] = head
-        return head
+    def encode_upgrade(self, response: Upgrade, request: RequestHead) -> bytes:
+        """Return the head of the response that ends HTTP on a connection (RFC 9110 §7.8, §9.3.6).
 
-    def _make_head(self, status: int, fields: Fields, length: int | None, version: str,
-                   keep_alive: bool) -> tuple[bytes, bool]:
+        It is a `101 Switching Protocols` that names the protocol, or the `200 OK` to a `CONNECT`, which names none.
+        What follows it is not HTTP, so it has neither framing nor options of the connection.
+
+        Raises:
+            RuntimeError: the request is of HTTP/1.0, which cannot be upgraded; the response names no protocol; or
+                the application set Transfer-Encoding.
+        """
+        if request.version == "1.0":
+            raise RuntimeError("a connection of HTTP/1.0 cannot be upgraded (RFC 9110 §7.8)")
+        fields = tuple([field for field in response.final_fields() if field[0] != "upgrade"])
+        names = index_fields(fields)
+        if request.method == "CONNECT":
+            return _join(self._begin(200, fields, names))
+        if not response.name:
+            raise RuntimeError("an upgrade names its protocol (RFC 9110 §7.8)")
+        return _join([*self._begin(101, fields, names), "Connection: Upgrade", _line("Upgrade", response.name)])
+
+    def _make_head(self, key: Key) -> tuple[bytes, bool]:
+        """Make a head and cache it. Return it, and whether the connection may be kept."""
+        status, fields, length, version, keep_alive = key
         if not 200 <= status <= 599:
             raise RuntimeError("the status of a response is between 200 and 599")
         names = {lower: value for lower, (_, value) in index_fields(fields).items()}
-        keep_alive = keep_alive and not _asks_to_close(names)
+        keep_alive = keep_alive and not _asks_to_close(names.get("connection", ""))
+        lines = self._begin(status, fields, names)
+        lines += _framing(status, names.get("content-length"), length, version)
+        if not keep_alive:
+            lines.append("Connection: close")
+        elif version == "1.0":
+            lines.append("Connection: keep-alive")
+        if len(self._heads) >= _CACHED_HEADS:
+            self._heads.clear()
+        head = self._heads[key] = _join(lines), keep_alive
+        return head
+
+    def _begin(self, status: int, fields: Fields, names: Container[str]) -> list[str]:
+        """Return the lines of a head, without those that frame the body or concern the connection."""
+        if "transfer-encoding" in names:
+            raise RuntimeError("Transfer-Encoding is for the server to set, not for the application")
         lines = [f"HTTP/1.1 {status} {REASONS.get(status, 'Unknown')}"]
         if self._tell_date is not None and "date" not in names:
             self._date = self._date or self._tell_date()
@@ -189,35 +219,32 @@ class ResponseEncoder:
         if self._server and "server" not in names:
             lines.append(f"Server: {self._server}")
         lines += [_line(name, value) for lower, (name, value) in fields if lower not in _OURS]
-        lines += _framing(status, names.get("content-length"), length, version)
-        if not keep_alive:
-            lines.append("Connection: close")
-        elif version == "1.0":
-            lines.append("Connection: keep-alive")
-        return "\r\n".join([*lines, "", ""]).encode("latin-1"), keep_alive
+        return lines
 
 
 #: Fields of the application that are read here and written anew.
 _OURS = frozenset({"connection", "content-length"})
 
 
+def _join(lines: list[str]) -> bytes:
+    return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+
 def _line(name: str, value: str) -> str:
-    # `Headers` has checked this already; whatever else may build a response, no line end leaves here.
+    # `Headers` has checked this before; whatever else may build a response, no line end leaves here.
     if not is_token(name) or not is_field_value(value):
-        raise RuntimeError("a response header holds a character that no header may carry (RFC 9110 §5.5)")
+        raise RuntimeError("a response header contains a character that no header may contain (RFC 9110 §5.5)")
     return f"{name}: {value}"
 
 
-def _asks_to_close(names: dict[str, str]) -> bool:
-    if "transfer-encoding" in names:
-        raise RuntimeError("Transfer-Encoding is the server's to set, not the application's")
-    return "close" in [option.strip(" \t") for option in names.get("connection", "").lower().split(",")]
+def _asks_to_close(connection: str) -> bool:
+    return "close" in [option.strip(" \t") for option in connection.lower().split(",")]
 
 
 def _framing(status: int, announced: str | None, length: int | None, version: str) -> list[str]:
     if status == 204 or (status == 304 and announced is None):
         return []
-    if status == 205:  # RFC 9110 §15.3.6: no content, and said so
+    if status == 205:  # RFC 9110 §15.3.6: no content, which has to be announced
         return ["Content-Length: 0"]
     if length is None:
         return ["Transfer-Encoding: chunked"] if version != "1.0" else []
@@ -232,18 +259,18 @@ def _announced(value: str) -> int:
     return int(value)
 
 
-#: Methods that say what their content means: without any they announce a length of 0 (RFC 9110 §8.6).
+#: Methods that define a meaning for content: a request without any announces a length of 0 (RFC 9110 §8.6).
 _WITH_CONTENT = frozenset({"PATCH", "POST", "PUT"})
 
 
 class RequestEncoder:
     """Encodes the requests of a client.
 
-    Every head is read back by our own parser before it leaves, so nothing goes out that a strict
-    server would refuse, or could take for two requests.
+    Our own parser reads every head before it is sent, so nothing is sent that a strict server would refuse, or
+    could read as two requests.
 
     Args:
-        limits: what the server is known to take.
+        limits: what the server is known to accept.
     """
 
     __slots__ = ("_heads",)
@@ -252,22 +279,22 @@ class RequestEncoder:
         self._heads = HeadParser(limits)
 
     def encode(self, method: str, target: str, headers: HeaderSource = (), body: bytes = b"") -> bytes:
-        """A request whose body is bytes.
+        """Return a request whose body is bytes.
 
         Args:
-            target: as it goes on the wire: a path with its query, a URL for a proxy, a host and
-                port for `CONNECT`, or `*` for `OPTIONS`.
-            headers: `Host` among them. `Content-Length` is added, or checked if it is there.
+            target: as it is sent: a path with its query, a URL for a proxy, a host and port for `CONNECT`, or `*`
+                for `OPTIONS`.
+            headers: must contain `Host`. `Content-Length` is added, or checked if it is there.
 
         Raises:
-            ValueError: this is no request that a server would take; the rule is in the message.
+            ValueError: no server would accept this request; the message names the rule.
         """
         head, _ = self.start(method, target, headers, len(body))
         return head + body
 
     def start(self, method: str, target: str, headers: HeaderSource = (),
               length: int | None = None) -> tuple[bytes, BodyEncoder]:
-        """The head of a request whose body comes in pieces, and what frames them.
+        """Return the head of a request whose body is sent in pieces, and the encoder of the pieces.
 
         Args:
             length: bytes in the body; None to send it chunked.
@@ -277,7 +304,7 @@ class RequestEncoder:
         """
         fields = Headers(headers)
         if "transfer-encoding" in fields:
-            raise ValueError("Transfer-Encoding is the encoder's to set: it is chunked where no length is given")
+            raise ValueError("Transfer-Encoding is for the encoder to set: it is chunked where no length is given")
         lines = [f"{method} {target} HTTP/1.1", *[f"{name}: {value}" for name, value in fields.pairs()]]
         if length is None:
             lines.append("Transfer-Encoding: chunked")
@@ -290,9 +317,9 @@ class RequestEncoder:
         except UnicodeEncodeError:
             raise ValueError("a request line has no character beyond U+00FF") from None
         except ProtocolError as error:
-            raise ValueError(f"no server would take this request: {error.rule}") from None
+            raise ValueError(f"no server would accept this request: {error.rule}") from None
         if (head.method, head.target) != (method, target):
-            raise ValueError("a method and a target have no line end within")
+            raise ValueError("a method and a target contain no line end")
         if head.content_length != length:
             raise ValueError("the body has another length than its Content-Length")
         return raw, ChunkedEncoder() if length is None else BodyEncoder(length)

@@ -1,24 +1,23 @@
-"""Field lines (RFC 9112 §5), one by one and as the sections that heads and trailers are made of.
+"""Field lines (RFC 9112 §5), one by one and in the sections that heads and trailers consist of.
 
-Clients and servers repeat themselves: from one head to the next all but a line or two is the same
-(a new `Cookie`, a request id). So lines that were found right are remembered with what they mean,
-each kind in a table bounded in entries and in the size of an entry, emptied when it is full. What was
-refused is never remembered, and what is remembered cannot be changed.
+Clients and servers repeat themselves: all but a line or two of a head are the same as in the one before (a
+new `Cookie`, a request id). So valid lines are cached with their meaning, each kind in a cache that is bounded
+in entries and in the size of an entry, and cleared when it is full. A line that was refused is never cached,
+and a cached line cannot be changed.
 
-A field line that is not remembered is checked once by `str.isprintable`, which is true only of text
-without any control character; only lines that fail it (a tab, an odd byte) are looked at closer.
+A field line that is not cached is checked once by `str.isprintable`, which is true only of text without any
+control character; only lines that fail it (a tab, an odd byte) are examined closely.
 
-The order in which errors are found must not depend on how the bytes were cut. A bare LF and an
-excess over a limit can be seen before a head is whole, so they are reported first, the earlier
-of them if there are both (`check_start`); everything else is reported when the head is whole,
-from its first byte on.
+The order in which errors are found must not depend on how the bytes were cut. A bare LF and an excess over a
+limit can be seen before a head is complete, so they are reported first, the earlier one if there are both
+(`check_start`). Everything else is reported when the head is complete, from its first byte on.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 from ..messages import Field, Headers, Index, index_fields, is_field_value, is_token
 from . import rules
@@ -26,16 +25,16 @@ from .rules import Limits, ProtocolError, Rule
 
 T = TypeVar("T")
 
-#: The fields whose value is checked where it stands, and the rule that it breaks if it is not sound.
+#: The fields whose value is checked line by line, and the rule that an invalid value breaks.
 Grammar = Mapping[str, tuple[Callable[[str], bool], Rule]]
 
-_REMEMBERED_LINE = 256
-_REMEMBERED_LINES = 512
+_CACHED_LINE_SIZE = 256  # characters; a longer line is parsed each time
+_CACHED_LINES = 512      # of each kind; one more clears the cache
 
 _CONTROL_BUT_TAB = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
-#: What a trailer may not say: framing, routing, who asks or answers, conditions, for how long and
-#: how to read the content (RFC 9110 §6.5.1).
+#: Fields that no trailer may be: of framing, routing, authentication, conditions, caching, and those that
+#: describe how to read the content (RFC 9110 §6.5.1).
 NOT_IN_TRAILERS = frozenset({
     "age", "authorization", "cache-control", "connection", "content-encoding", "content-length", "content-range",
     "content-type", "cookie", "date", "expect", "expires", "forwarded", "host", "if-match", "if-modified-since",
@@ -45,13 +44,13 @@ NOT_IN_TRAILERS = frozenset({
     "x-forwarded-proto"})
 
 
-class Memory(dict[str, T], Generic[T]):
-    """A table that works out what it does not hold, and keeps it while there is room."""
+class Cache(dict[str, T], Generic[T]):
+    """A dict of parsed lines that parses a missing one, and keeps it within the bounds."""
 
     def __missing__(self, line: str) -> T:
         parsed = self.parse(line)
-        if len(line) <= _REMEMBERED_LINE:
-            if len(self) >= _REMEMBERED_LINES:
+        if len(line) <= _CACHED_LINE_SIZE:
+            if len(self) >= _CACHED_LINES:
                 self.clear()
             self[line] = parsed
         return parsed
@@ -60,24 +59,24 @@ class Memory(dict[str, T], Generic[T]):
         raise NotImplementedError
 
 
-class FieldLines(Memory[Field]):
-    """Field lines: the name in lower case, and name and value as written."""
+class FieldLines(Cache[Field]):
+    """Field lines: the name in lower case, and name and value as they were sent."""
 
     def __init__(self, grammar: Grammar) -> None:
         super().__init__()
         self._grammar = grammar
-        self._plain: dict[str, str] = {}  # names that may be, of fields without a grammar
+        self._plain: dict[str, str] = {}  # valid names of fields without a grammar, and their lower case
 
     def __missing__(self, line: str) -> Field:
-        # As in `Memory`, with the usual line read here: a call less for each line of each new head.
+        # As in `Cache`, but the usual line is parsed here: a call less for each line of each new head.
         name, colon, value = line.partition(": ")
         lower = self._plain.get(name)
         if lower is not None and colon and value.isprintable():
             field = lower, (name, value.strip())  # of spaces: no other white space is printable
         else:
             field = self.parse(line)
-        if len(line) <= _REMEMBERED_LINE:
-            if len(self) >= _REMEMBERED_LINES:
+        if len(line) <= _CACHED_LINE_SIZE:
+            if len(self) >= _CACHED_LINES:
                 self.clear()
             self[line] = field
         return field
@@ -86,7 +85,7 @@ class FieldLines(Memory[Field]):
         name, colon, value = line.partition(":")
         value = value.strip(" \t")
         if not colon or not is_token(name):
-            raise ProtocolError(_broken_name(line, name, colon))
+            raise ProtocolError(_rule_of_name(line, name, colon))
         if not is_field_value(value):
             found = _CONTROL_BUT_TAB.search(line)
             raise ProtocolError(rules.FIELD_VALUE, found.start() if found else 0)
@@ -95,14 +94,14 @@ class FieldLines(Memory[Field]):
             is_sound, rule = self._grammar[lower]
             if not is_sound(value):
                 raise ProtocolError(rule)
-        elif len(name) <= _REMEMBERED_LINE:
-            if len(self._plain) >= _REMEMBERED_LINES:
+        elif len(name) <= _CACHED_LINE_SIZE:
+            if len(self._plain) >= _CACHED_LINES:
                 self._plain.clear()
             self._plain[name] = lower
         return lower, (name, value)
 
 
-def _broken_name(line: str, name: str, colon: str) -> Rule:
+def _rule_of_name(line: str, name: str, colon: str) -> Rule:
     if line[:1] in (" ", "\t"):
         return rules.FIELD_FOLD
     if "\r" in line:
@@ -112,8 +111,8 @@ def _broken_name(line: str, name: str, colon: str) -> Rule:
     return rules.FIELD_SPACE if is_token(name.rstrip(" \t")) else rules.FIELD_NAME
 
 
-class ConnectionOptions(Memory["bool | None"]):
-    """What a Connection field says of persistence (RFC 9112 §9.3): False to close, True to keep, None nothing."""
+class ConnectionOptions(Cache["bool | None"]):
+    """The meaning of Connection fields for persistence (RFC 9112 §9.3): False to close, True to keep, None neither."""
 
     def parse(self, line: str) -> bool | None:
         options = {option.strip(" \t") for option in line.lower().split(",")}
@@ -121,23 +120,24 @@ class ConnectionOptions(Memory["bool | None"]):
 
 
 class SectionParser:
-    """What the parsers of both kinds of head share: limits, memories, and the way from bytes to fields.
+    """What the parsers of both kinds of head share: limits, caches, and the way from bytes to fields.
 
     Args:
-        start_lines: the memory of the lines that heads of this kind begin with.
-        start_line_long: the rule that too long a one breaks.
-        grammar: of the fields that this kind of message may carry.
-        single: fields whose joined value would mean something else, or nothing (RFC 9110 §5.3).
+        start_lines: the cache of the first lines of heads of this kind.
+        start_line_long: the rule that a start line over the limit breaks.
+        grammar: the fields of this kind of message whose value is checked.
+        single: the fields that may occur once: joined, their values would mean something else (RFC 9110 §5.3).
     """
 
-    __slots__ = ("_field", "_fields", "_options", "_single", "_start_line_long", "_start_lines", "limits",
-                 "surely_short")
+    __slots__ = ("_field", "_fields", "_most_lines", "_options", "_single", "_start_line_long", "_start_lines",
+                 "limits", "surely_short")
 
-    def __init__(self, limits: Limits, start_lines: Memory[Any], start_line_long: Rule, grammar: Grammar,
+    def __init__(self, limits: Limits, start_lines: Cache[Any], start_line_long: Rule, grammar: Grammar,
                  single: frozenset[str]) -> None:
         self.limits = limits
-        #: what has no more bytes than this breaks no limit of size
+        #: bytes; a head that is not longer breaks no limit of size
         self.surely_short = min(limits.request_line, limits.head)
+        self._most_lines = limits.fields + 3  # the start line, and two ends
         self._start_lines = start_lines
         self._start_line_long = start_line_long
         self._single = single
@@ -146,27 +146,31 @@ class SectionParser:
         self._field = self._fields.__getitem__
 
     def _split(self, raw: bytes) -> tuple[Any, Headers, Index]:
-        """Start line and fields of the head whose bytes are `raw`, and the table that its fields are looked up in."""
+        """Return start line and fields of the head whose bytes are `raw`, and the table to look its fields up in."""
         lines = raw.decode("latin-1").split("\r\n")
-        allowed = self.limits.fields + 1
-        has_too_many = len(lines) - 2 > allowed
-        field_lines = lines[1:allowed] if has_too_many else lines[1:-2]
+        if len(lines) > self._most_lines:
+            self._refuse_lines(lines)
+        field_lines = lines[1:-2]
         try:
             line = self._start_lines[lines[0]]
             index = dict(map(self._field, field_lines))
         except ProtocolError as error:
-            error.offset += _start_of_broken(lines, self._start_lines, self._fields)
+            error.offset += _start_of_malformed(lines, self._start_lines, self._fields)
             raise
-        if has_too_many:
-            raise _too_many(lines, allowed)
         if len(index) == len(field_lines):
             return line, Headers.from_fields(None, index), index
         fields = tuple(map(self._field, field_lines))
         index = self._index_repeated(fields)
         return line, Headers.from_fields(fields, index), index
 
+    def _refuse_lines(self, lines: list[str]) -> NoReturn:
+        """Refuse a head with too many fields: for the first that is too many, or for a malformed line before it."""
+        allowed = self.limits.fields + 1
+        self._split("\r\n".join([*lines[:allowed], "", ""]).encode("latin-1"))
+        raise _too_many(lines, allowed)
+
     def _index_repeated(self, fields: Iterable[Field]) -> Index:
-        """The look-up table of fields of which some occur more than once."""
+        """Return the look-up table of fields of which some occur more than once."""
         seen: set[str] = set()
         for lower, _ in fields:
             if lower in seen and lower in self._single:
@@ -175,17 +179,17 @@ class SectionParser:
         return index_fields(fields)
 
     def parse_trailers(self, raw: bytes) -> Headers:
-        """The fields of a trailer section whose bytes are `raw`, without those that no trailer may carry.
+        """Return the fields of a trailer section whose bytes are `raw`, without those that no trailer may be.
 
         Raises:
-            ProtocolError: a line of it breaks a rule; the offset counts from its first byte.
+            ProtocolError: a line breaks a rule; the offset counts from the section's first byte.
         """
         lines = raw.decode("latin-1").split("\r\n")
         del lines[-2:]
         try:
             fields = list(map(self._field, lines[:self.limits.fields]))
         except ProtocolError as error:
-            error.offset += _start_of_broken(lines, self._fields, self._fields)
+            error.offset += _start_of_malformed(lines, self._fields, self._fields)
             raise
         if len(lines) > self.limits.fields:
             raise _too_many(lines, self.limits.fields)
@@ -193,16 +197,16 @@ class SectionParser:
         return Headers.from_fields(tuple([field for field in fields if field[0] not in NOT_IN_TRAILERS]))
 
     def check_start(self, buffer: bytes | bytearray, start: int, searched: int, end: int, is_head: bool) -> None:
-        """Refuse the beginning of a head, or of trailers, for what can be said before its end is known.
+        """Refuse the beginning of a head, or of trailers, for errors that show before its end is known.
 
         Args:
             start: where in `buffer` it begins.
-            searched: up to where an earlier call has looked already.
+            searched: the end of what an earlier call has checked.
             end: where it ends; 0 if that is not known yet.
 
         Raises:
-            ProtocolError: a bare LF, or too long a start line or a head; of several the one
-                that a peer sending byte by byte would have been refused for.
+            ProtocolError: there is a bare LF, or the start line or the head is too long. Of several errors, the
+                one that a peer that sends byte by byte would have been refused for.
         """
         limits = self.limits
         known = (end or len(buffer)) - start
@@ -222,8 +226,8 @@ class SectionParser:
 
 
 def _find_bare_lf(buffer: bytes | bytearray, start: int, begin: int, stop: int) -> int:
-    """Where an LF stands without its CR in the lines that begin at `start`; -1 if nowhere."""
-    # Counting is the shorter way for the many lines of a sound head.
+    """Return where an LF without its CR is in the lines that begin at `start`; -1 if there is none."""
+    # Counting is faster for the many lines of a valid head.
     if buffer.count(b"\n", begin, stop) == buffer.count(b"\r\n", max(start, begin - 1), stop):
         return -1
     found = buffer.find(b"\n", begin, stop)
@@ -232,17 +236,17 @@ def _find_bare_lf(buffer: bytes | bytearray, start: int, begin: int, stop: int) 
     return found
 
 
-def _start_of_broken(lines: list[str], first: Memory[Any], others: Memory[Any]) -> int:
-    """Where the first line begins that is wrong by itself."""
+def _start_of_malformed(lines: list[str], first: Cache[Any], others: Cache[Any]) -> int:
+    """Return where the first line begins that is malformed by itself."""
     start = 0
-    memory = first
+    cache = first
     for line in lines:
         try:
-            memory.parse(line)
+            cache.parse(line)
         except ProtocolError:
             break
         start += len(line) + 2
-        memory = others
+        cache = others
     return start
 
 

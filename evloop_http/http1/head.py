@@ -1,33 +1,35 @@
-"""One head: the bytes up to the empty line, made into a `RequestHead` or a `ResponseHead`, or refused.
+"""One head: the bytes up to the empty line, parsed into a `RequestHead` or a `ResponseHead`, or refused.
 
-Whole heads of requests are remembered, from the second time on: a load generator, a browser polling,
-a client of an API send the same head byte for byte, and then parsing is one look-up. The memory cannot
-be seen from outside: it is bounded, what was refused never enters it, and what is in it cannot be
-changed. Heads of responses differ in their `Date` at least, so only their lines are remembered.
+Whole heads of requests are cached when they arrive for the second time: load generators, polling browsers
+and clients of an API send the same head byte for byte, and then parsing is one look-up. The cache cannot be
+seen from outside: it is bounded, a head that was refused never enters it, and a head in it cannot be changed.
+Heads of responses differ in their `Date` at least, so only their lines are cached.
 """
 
 from __future__ import annotations
 
 import re
 
-from ..messages import Headers, Index, RequestHead, ResponseHead, is_token
+from ..messages import RequestHead, ResponseHead, is_token
 from . import rules
 from .body import content_length, is_length
-from .fields import Grammar, Memory, SectionParser
+from .fields import Cache, Grammar, SectionParser
 from .rules import Limits, ProtocolError
 from .target import PATH, QUERY, decode_path, is_host, split_target
 
-#: Whole heads up to this many bytes are remembered; a browser's are 400 to 1,500.
-REMEMBERED_HEAD = 2048
-_REMEMBERED_HEADS = 512
+#: Bytes of the longest head that is cached as a whole; those of browsers have 400 to 1,500.
+CACHED_HEAD_SIZE = 2048
+#: The last byte of every head.
+LF = 10
+_CACHED_HEADS = 512
 _SEEN_HEADS = 1024
 
-#: Method, target, version, and of the target: path, query string, and the authority if it names one
+#: Method, target, version, and the parts of the target: path, query string, and the authority if it names one
 RequestLine = tuple[str, str, str, str, str, str | None]
 #: Version, status, reason
 StatusLine = tuple[str, int, str]
 
-# What nearly every request line looks like, taken apart in one go; `RequestLines` looks closer at the others.
+# Nearly every request line, split in one go; `RequestLines` looks closer at the others.
 _USUAL_LINE = re.compile(rf"(?!CONNECT )([A-Z]+) (({PATH})(?:\?({QUERY}))?) HTTP/(1\.[01])")
 _STATUS_LINE = re.compile(r"HTTP/(1\.[01]) ([1-9][0-9]{2}) ([\t\x20-\x7e\x80-\xff]*)")
 _VERSION = re.compile(r"HTTP/[0-9]\.[0-9]")
@@ -42,7 +44,7 @@ _SINGLE_IN_RESPONSES = frozenset({
     "last-modified", "location", "retry-after", "server"})
 
 
-class RequestLines(Memory[RequestLine]):
+class RequestLines(Cache[RequestLine]):
     """Request lines (RFC 9112 §3)."""
 
     def parse(self, line: str) -> RequestLine:
@@ -50,7 +52,9 @@ class RequestLines(Memory[RequestLine]):
         if usual is None:
             return self._parse_closely(line)
         method, target, path, query, version = usual.groups("")
-        return method, target, version, decode_path(path) if "%" in path else path, query, None
+        if "%" in path:
+            path = decode_path(path, len(method) + 1)
+        return method, target, version, path, query, None
 
     def _parse_closely(self, line: str) -> RequestLine:
         parts = line.split(" ")
@@ -68,7 +72,7 @@ class RequestLines(Memory[RequestLine]):
             raise
 
 
-class StatusLines(Memory[StatusLine]):
+class StatusLines(Cache[StatusLine]):
     """Status lines (RFC 9112 §4)."""
 
     def parse(self, line: str) -> StatusLine:
@@ -86,68 +90,89 @@ def _unknown_version(version: str, offset: int) -> ProtocolError:
 
 
 class HeadParser(SectionParser):
-    """Heads to `RequestHead`s, with a memory; one serves all the parsers of a server."""
+    """Parses and caches the heads of requests; one serves all the connections of a server."""
 
-    __slots__ = ("_seen", "remembered", "usual")
+    __slots__ = ("_seen", "cached", "latest", "latest_head", "usual")
 
     def __init__(self, limits: Limits | None = None) -> None:
         super().__init__(limits or Limits(), RequestLines(), rules.TARGET_LONG, _REQUEST_GRAMMAR, _SINGLE_IN_REQUESTS)
         #: whole heads, the final empty line included
-        self.remembered: dict[bytes, RequestHead] = {}
-        self._seen: set[int] = set()
-        #: bytes of the last head that did not come alone: the next one is likely to be the same, so it need not be
-        #: searched for its end
+        self.cached: dict[bytes, RequestHead] = {}
+        self._seen: set[int] = set()  # hashes of the heads that arrived once
+        #: bytes of the last head with something behind it: the next such head is likely to be as long, and if it is
+        #: cached it need not be searched for its end
         self.usual = 0
+        #: the last head that was found so, and its bytes: the next one of a pipeline is likely to be the same, and
+        #: comparing is quicker than a look-up
+        self.latest_head: RequestHead | None = None
+        self.latest = b""
 
     def parse(self, raw: bytes) -> RequestHead:
-        """The head whose bytes, the final empty line included, are `raw`.
+        """Return the head whose bytes, the final empty line included, are `raw`.
 
         Raises:
             ProtocolError: it breaks a rule; the offset counts from the head's first byte.
         """
-        head = self.remembered.get(raw)
-        if head is None:
-            line, headers, index = self._split(raw)
-            head = self._make_head(line, headers, index)
-            mark = hash(raw)
-            if mark not in self._seen:
-                if len(self._seen) >= _SEEN_HEADS:
-                    self._seen.clear()
-                self._seen.add(mark)
-            elif len(raw) <= REMEMBERED_HEAD:
-                self._remember(raw, head)
-        return head
-
-    def _remember(self, raw: bytes, head: RequestHead) -> None:
-        """Keep a head that has come a second time: most that come once never come again."""
-        if len(self.remembered) >= _REMEMBERED_HEADS:
-            self.remembered.clear()
-        # A copy: the bytes of a recv sit in the midst of a large block, and would pin it.
-        self.remembered[bytes(memoryview(raw))] = head
-
-    def _make_head(self, line: RequestLine, headers: Headers, index: Index) -> RequestHead:
-        method, target, version, path, query_string, authority = line
-        if "host" not in index and version == "1.1":
+        head = self.cached.get(raw)
+        if head is not None:
+            return head
+        (method, target, version, path, query_string, authority), headers, index = self._split(raw)
+        if "host" in index:
+            authority = authority or index["host"][1]
+        elif version == "1.1":
             raise ProtocolError(rules.HOST_MISSING)
-        if authority is None:
-            authority = index["host"][1] if "host" in index else ""
         octets: int | None = 0
         if "content-length" in index or "transfer-encoding" in index:
             octets = content_length(headers.get("content-length"), headers.get("transfer-encoding"), version,
                                     self.limits)
         persists = self._options[index["connection"][1]] if "connection" in index else None
-        expects_continue = False
-        # RFC 9110 §10.1.1: a server ignores a 100-continue that comes with HTTP/1.0.
-        if "expect" in index and version == "1.1":
-            if index["expect"][1].lower() != "100-continue":
-                raise ProtocolError(rules.EXPECT)
-            expects_continue = octets != 0
-        return RequestHead(method, target, version, headers, path, query_string, authority, octets,
-                           version == "1.1" if persists is None else persists, expects_continue)
+        # RFC 9110 §10.1.1: a server ignores a 100-continue in a request of HTTP/1.0.
+        expects = "expect" in index and version == "1.1"
+        if expects and index["expect"][1].lower() != "100-continue":
+            raise ProtocolError(rules.EXPECT)
+        head = RequestHead(method, target, version, headers, path, query_string, authority or "", octets,
+                           version == "1.1" if persists is None else persists, expects and octets != 0)
+        mark = hash(raw)
+        if mark not in self._seen:
+            if len(self._seen) >= _SEEN_HEADS:
+                self._seen.clear()
+            self._seen.add(mark)
+        elif len(raw) <= CACHED_HEAD_SIZE:
+            self._cache(raw, head)
+        return head
+
+    def whole_request(self, data: bytes) -> RequestHead | None:
+        """Return the head if `data` is exactly one head without a body, and so a whole request.
+
+        None in every other case, malformed heads among them, and in some where it could be, but is rare: a
+        `RequestParser` has the last word.
+        """
+        if not data or data[-1] != LF:
+            return None
+        size = len(data)
+        head = self.cached.get(data) if size <= CACHED_HEAD_SIZE else None
+        if head is None and size <= self.surely_short and data.endswith(b"\r\n\r\n") \
+                and (self.latest_head is None or not data.startswith(self.latest)):
+            try:
+                head = self.parse(data)
+            except ProtocolError:
+                return None  # there is more than a head, or it is malformed
+        if head is None or head.content_length == 0:
+            return head
+        # So that the parser need not parse it again.
+        self.usual, self.latest, self.latest_head = size, data, head
+        return None
+
+    def _cache(self, raw: bytes, head: RequestHead) -> None:
+        """Keep a head that has arrived for the second time: most heads that arrive once never do again."""
+        if len(self.cached) >= _CACHED_HEADS:
+            self.cached.clear()
+        # A copy: the bytes of a recv lie in the middle of a large block, and would keep all of it.
+        self.cached[bytes(memoryview(raw))] = head
 
 
 class ResponseHeadParser(SectionParser):
-    """Heads to `ResponseHead`s; one serves all the connections of a client."""
+    """Parses the heads of responses; one serves all the connections of a client."""
 
     __slots__ = ()
 
@@ -156,10 +181,10 @@ class ResponseHeadParser(SectionParser):
                          _SINGLE_IN_RESPONSES)
 
     def parse(self, raw: bytes, method: str) -> ResponseHead:
-        """The head whose bytes are `raw`, of a response to a request of this method.
+        """Return the head whose bytes are `raw`, of a response to a request of this method.
 
-        The method tells what follows (RFC 9112 §6.3): nothing after the answer to a `HEAD`, no
-        HTTP any more after that to a `CONNECT` that succeeded.
+        The method decides what follows (RFC 9112 §6.3): nothing after the answer to a `HEAD`, and no more HTTP
+        after a `CONNECT` that succeeded.
 
         Raises:
             ProtocolError: it breaks a rule; the offset counts from the head's first byte.

@@ -1,40 +1,90 @@
-"""The two streams: what a client sends, and what it is answered.
+"""The two streams: what a client sends, and what a server answers.
 
-They share all but the beginning and the end of a message (`stream`). A request explains itself. A
-response does not: whether a body follows depends on what was asked (RFC 9112 §6.3), so its parser is
-told of every request, and refuses what nobody asked for. After `101`, and after a `CONNECT`
-that succeeded, there is no more HTTP on the connection: the parser says `SWITCHED`, and `detach`
-gives the bytes that it has not used.
+They share all but the beginning and the end of a message (`stream`). A request explains itself. A response
+does not: whether a body follows depends on the request (RFC 9112 §6.3), so a `ResponseParser` has to know
+of every request, and refuses a response that nobody asked for. After `101`, and after a `CONNECT` that
+succeeded, there is no more HTTP on the connection: `next_event` returns `SWITCHED`, and `detach` gives away
+the bytes that were not used.
+
+Most requests are one `recv` that is a whole head without a body, and many servers see the same few heads all
+day. `RequestParser` has a short way for them, `feed_request`, and one for pipelines, `next_request`: each
+returns a head as the whole message, or nothing, and then `next_event` has all the rest. A server that uses
+only `feed` and `next_event` reads the same requests.
 """
 
 from __future__ import annotations
 
+import re
 from collections import deque
 
 from ..messages import RequestHead, ResponseHead
 from . import rules
-from .body import ChunkedBody, CountedBody, EndlessBody
-from .head import REMEMBERED_HEAD, HeadParser, ResponseHeadParser
+from .body import ChunkedDecoder, CloseDelimitedDecoder, FixedLengthDecoder
+from .head import CACHED_HEAD_SIZE, LF, HeadParser, ResponseHeadParser
 from .rules import Limits, ProtocolError
 from .stream import CLOSED, END, READ_BODY, SAY_SWITCHED, BodyData, EndOfMessage, MessageParser, Pause, Step
 
 RequestEvent = RequestHead | BodyData | EndOfMessage | Pause
 ResponseEvent = ResponseHead | BodyData | EndOfMessage | Pause
 
+_BEGINNING = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ")  # a method, even of a request that is malformed
+
 
 class RequestParser(MessageParser[RequestHead, HeadParser]):
     """The requests of one connection.
 
     Args:
-        heads: the parser of heads, which holds the limits; connections share one, and with it
-            its memory. Given only limits, or nothing, it makes its own.
+        heads: the parser of heads, which holds the limits. Connections share one, and its caches. If only
+            limits are given, or nothing, the parser makes its own.
     """
 
-    __slots__ = ("_forgiven",)
+    __slots__ = ("_forgiven", "_method")
 
     def __init__(self, heads: HeadParser | Limits | None = None) -> None:
         super().__init__(heads if isinstance(heads, HeadParser) else HeadParser(heads))
         self._forgiven = False  # an empty line before this request has been passed over
+        self._method = ""       # of the last request with a body
+
+    def feed_request(self, data: bytes) -> RequestHead | None:
+        """Accept the next bytes of the stream, as `feed` does, and read them if they are the commonest request.
+
+        Returns:
+            The head, if the parser was between messages with nothing pending and `data` is exactly one head
+            without a body. The head is then the whole message: no event follows for it. None in every other
+            case (and in some where it could be, but is rare); `next_event` goes on, and raises what there is to raise.
+
+        Raises:
+            RuntimeError: `feed_eof` was called before.
+        """
+        if self._buffer or self._step is not _READ_REQUEST or self._at_eof:
+            self.feed(data)
+            return None
+        head = self._heads.whole_request(data)
+        if head is None:
+            self._buffer = data
+            return None
+        self._base += len(data)
+        self._forgiven = False
+        return head
+
+    def is_fresh(self) -> bool:
+        """Return whether a new parser would read the rest of the stream in the same way: nothing is half read."""
+        return not self._buffer and self._step is _READ_REQUEST and not self._forgiven
+
+    def next_request(self) -> RequestHead | None:
+        """Return the next request of a pipeline if it is the same as the last one that was cached, without a body.
+
+        Returns:
+            The head, which is then the whole message, as with `feed_request`; None in every other case.
+        """
+        heads = self._heads
+        head = heads.latest_head
+        if head is None or self._step is not _READ_REQUEST or self._searched or head.content_length != 0 \
+                or not self._buffer.startswith(heads.latest, self._start):
+            return None
+        self._forgiven = False
+        self._consume(self._start + len(heads.latest))
+        return head
 
     def _read_request(self) -> RequestHead | Pause:
         buffer = self._buffer
@@ -42,8 +92,8 @@ class RequestParser(MessageParser[RequestHead, HeadParser]):
             return self._wait(CLOSED)
         heads = self._heads
         # A whole recv that is a head seen before: the usual case, and one look-up.
-        if not self._start and not self._searched and len(buffer) <= REMEMBERED_HEAD \
-                and (head := heads.remembered.get(buffer)) is not None:  # type: ignore[arg-type]
+        if not self._start and not self._searched and buffer[-1] == LF and len(buffer) <= CACHED_HEAD_SIZE \
+                and (head := heads.cached.get(buffer)) is not None:  # type: ignore[arg-type]
             self._base += len(buffer)
             self._buffer = b""
         elif (head := self._new_head(buffer)) is None:
@@ -52,41 +102,48 @@ class RequestParser(MessageParser[RequestHead, HeadParser]):
         if head.content_length == 0:
             self._step = _END_REQUEST
         else:
-            self._body = ChunkedBody(heads.limits) if head.content_length is None else CountedBody(head.content_length)
+            length = head.content_length
+            self._body = ChunkedDecoder(heads.limits) if length is None else FixedLengthDecoder(length)
+            self._method = head.method
             self._step = READ_BODY
         return head
 
     _first = _read_request
 
     def _new_head(self, buffer: bytes | bytearray) -> RequestHead | None:
-        """The head that the buffer begins with, None if it is not all there."""
+        """Return the head that the buffer begins with; None if it is not complete."""
         heads = self._heads
-        # A head seen before, with its body behind it, or the next ones of a pipeline.
+        start = self._start
+        # A known head with its body behind it, or the next one of a pipeline.
         if heads.usual and not self._searched:
-            raw = bytes(buffer[self._start:self._start + heads.usual])
-            if (known := heads.remembered.get(raw)) is not None:
-                self._consume(self._start + len(raw))  # a shorter one, perhaps, with which the buffer ends
+            if heads.latest_head is not None and buffer.startswith(heads.latest, start):
+                self._consume(start + len(heads.latest))
+                return heads.latest_head
+            raw = buffer[start:start + heads.usual]
+            if (known := heads.cached.get(raw)) is not None:  # type: ignore[arg-type]
+                self._consume(start + len(raw))  # shorter than the last one, perhaps: the buffer may end with it
+                heads.latest, heads.latest_head = raw, known  # type: ignore[assignment]
                 return known
-        if not self._start and not self._searched and len(buffer) <= heads.surely_short \
+        if not start and not self._searched and len(buffer) <= heads.surely_short \
                 and buffer.endswith(b"\r\n\r\n"):
             try:
                 head = heads.parse(buffer)  # type: ignore[arg-type]
             except ProtocolError:
-                pass  # there is more than a head, or it is broken: the long way finds out which
+                pass  # there is more than a head, or it is malformed: the long way finds out which
             else:
                 self._base += len(buffer)
                 self._buffer = b""
                 return head
-        if not self._forgiven and buffer.startswith(b"\r\n", self._start):
+        if not self._forgiven and buffer.startswith(b"\r\n", start):
             self._forgive()
         end = self._find_end(self._start, True)
         if not end:
             return None
-        heads.usual = min(end - self._start, REMEMBERED_HEAD)
+        heads.usual = min(end - self._start, CACHED_HEAD_SIZE)
         return self._parse_block(heads.parse, self._start, end, True)
 
     def _forgive(self) -> None:
-        """Pass over one empty line before a request (RFC 9112 §2.2): old clients put it behind a body."""
+        """Pass over one empty line before a request (RFC 9112 §2.2): old clients send it behind a body."""
         self._forgiven = True
         self._base += self._start + 2
         self._buffer = bytes(self._buffer[self._start + 2:])
@@ -96,6 +153,17 @@ class RequestParser(MessageParser[RequestHead, HeadParser]):
         self._step = _READ_REQUEST
         return end
 
+    def _fail(self, error: ProtocolError) -> None:
+        if self._step is not _READ_REQUEST:
+            error.method = self._method
+        else:
+            # Within the bytes that show that a limit is passed: with more, it would depend on how they were cut.
+            limits = self._heads.limits
+            stop = self._start + min(limits.request_line + 2, limits.head)
+            begun = _BEGINNING.match(self._buffer, self._start, stop)
+            error.method = begun[1].decode("ascii") if begun else ""
+        super()._fail(error)
+
 
 _READ_REQUEST: Step = RequestParser._read_request
 _END_REQUEST: Step = RequestParser._end_message
@@ -104,13 +172,13 @@ _END_REQUEST: Step = RequestParser._end_message
 class ResponseParser(MessageParser[ResponseHead, ResponseHeadParser]):
     """The responses on one connection of a client or a proxy.
 
-    Each request has to be announced with `expect`, in the order in which they are sent. Interim
-    responses (`ResponseHead.is_interim`) are heads with nothing behind them; the final one follows.
-    The status of an error is 502, which is what a proxy answers to the one who asked it.
+    Call `expect` for each request, in the order in which they are sent. Interim responses
+    (`ResponseHead.is_interim`) are heads with nothing behind them; the final response follows. The status of an
+    error is 502, which is what a proxy answers to its client.
 
     Args:
-        heads: the parser of heads, which holds the limits. Given only limits, or nothing, it makes
-            its own. Nothing is gathered here, so bodies have no limit unless limits are given.
+        heads: the parser of heads, which holds the limits. If only limits are given, or nothing, the parser
+            makes its own. Nothing is gathered here, so bodies have no limit unless limits are given.
     """
 
     __slots__ = ("_awaited", "_interim")
@@ -128,15 +196,12 @@ class ResponseParser(MessageParser[ResponseHead, ResponseHeadParser]):
         return len(self._awaited)
 
     def expect(self, method: str) -> None:
-        """Take note that a request of this method was sent."""
+        """Note that a request of this method was sent."""
         self._awaited.append(method)
 
-    def next_event(self) -> ResponseEvent:
-        try:
-            return super().next_event()
-        except ProtocolError as error:
-            error.status = 502
-            raise
+    def _fail(self, error: ProtocolError) -> None:
+        error.status = 502
+        super()._fail(error)
 
     def _read_response(self) -> ResponseHead | Pause:
         if not self._buffer:
@@ -166,11 +231,11 @@ class ResponseParser(MessageParser[ResponseHead, ResponseHeadParser]):
         if head.content_length == 0:
             return _END_RESPONSE
         if head.ends_with_connection:
-            self._body = EndlessBody(self._heads.limits)
+            self._body = CloseDelimitedDecoder(self._heads.limits)
         elif head.content_length is None:
-            self._body = ChunkedBody(self._heads.limits)
+            self._body = ChunkedDecoder(self._heads.limits)
         else:
-            self._body = CountedBody(head.content_length)
+            self._body = FixedLengthDecoder(head.content_length)
         return READ_BODY
 
     def _end_message(self, end: EndOfMessage = END) -> EndOfMessage:

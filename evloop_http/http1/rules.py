@@ -1,9 +1,9 @@
-"""Every rule of HTTP/1.1 that a peer can break, and how much of anything we take.
+"""Every rule of HTTP/1.1 that a peer can break, and the limits of what is accepted.
 
-Being generous with framing helps only attackers: two programs on one path that read the same
-bytes as different messages are how requests are smuggled. So what the grammar refuses is
-refused, with the status that RFC 9110 gives it and a sentence that says which rule it was, and
-nothing more of that stream is parsed. No sentence repeats a byte that the peer sent.
+Being generous with framing helps only attackers: requests are smuggled where two programs on one path
+read the same bytes as different messages. So whatever breaks the grammar is refused, with the status that
+RFC 9110 gives it and a sentence that names the rule, and the rest of that stream is not parsed. No sentence
+repeats a byte that the peer sent.
 """
 
 from __future__ import annotations
@@ -32,11 +32,12 @@ REQUEST_LINE = Rule(400, "RFC 9112 §3", "a request line is method, target and v
 METHOD = Rule(400, "RFC 9110 §9.1", "a method is a token")
 TARGET = Rule(400, "RFC 9112 §3.2", "the request target is malformed")
 PERCENT = Rule(400, "RFC 3986 §2.1", "a percent sign is followed by two hexadecimal digits")
+PATH_CONTROL = Rule(400, "RFC 3986 §7.3", "a path has no NUL, CR or LF, percent-encoded or not")
 VERSION_FORM = Rule(400, "RFC 9112 §2.3", "a version is HTTP/ and two digits with a dot between them")
 VERSION = Rule(505, "RFC 9110 §15.6.6", "the versions spoken here are HTTP/1.1 and HTTP/1.0")
 TARGET_LONG = Rule(414, "RFC 9112 §3", "the request line is too long")
 
-# The status line, and the responses as a whole; whoever passes on what came so answers 502
+# The status line, and the responses as a whole; 502 is what a proxy answers that received such a response
 STATUS_LINE = Rule(502, "RFC 9112 §4", "a status line is version, status and reason, with one space between them")
 STATUS_LINE_LONG = Rule(502, "RFC 9112 §4", "the status line is too long")
 UNASKED = Rule(502, "RFC 9112 §9.2", "a response belongs to a request")
@@ -75,10 +76,13 @@ class ProtocolError(Exception):
     """The peer broke a rule; its stream cannot be read any further.
 
     Attributes:
-        status: what to answer (400, 413, 414, 417, 431, 501 or 505; 502 if a response was read).
+        status: the status to answer with (400, 413, 414, 417, 431, 501 or 505; 502 if a response was read).
         rule: the rule, with its RFC section.
         message: the rule's sentence alone, fit for an answer.
-        offset: bytes of the stream before the place where it was broken.
+        offset: bytes of the stream before the place where the rule was broken.
+        method: the method of the request that broke it, as far as it can be read: the answer to a `HEAD` has no
+            content (RFC 9110 §9.3.2), not even if it is a refusal. Empty if unknown, and if a response was read.
+            The peer chose it, so it is in no sentence.
     """
 
     def __init__(self, rule: Rule, offset: int = 0) -> None:
@@ -87,21 +91,32 @@ class ProtocolError(Exception):
         self.rule = str(rule)
         self.message = rule.sentence
         self.offset = offset
+        self.method = ""
 
     @property
     def sentence(self) -> str:
-        """What to tell the peer: the rule and where it is written."""
+        """The rule and where it is written, as a sentence for the peer."""
         return f"{self.message[0].upper()}{self.message[1:]} ({self.rule.partition(':')[0]})."
+
+    def copy(self) -> ProtocolError:
+        """Return an equal error that was never raised: it has no traceback, so keeping it keeps no frames alive."""
+        error = ProtocolError(self.args[0], self.offset)
+        error.status = self.status
+        error.method = self.method
+        return error
 
     def __str__(self) -> str:
         return f"{self.status}: {self.rule} (at byte {self.offset})"
 
+    def __repr__(self) -> str:
+        return f"<ProtocolError {self}>"
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much of each thing is taken, in bytes unless said otherwise; beyond it the message is refused."""
+    """How much of each thing is accepted, in bytes unless said otherwise; a message beyond a limit is refused."""
 
-    #: the request line, of a response the status line. 414 beyond it
+    #: the request line, or the status line of a response. 414 beyond it
     request_line: int = 8 * 1024
     #: start line and header fields; also the trailer section. 431 beyond it
     head: int = 32 * 1024
@@ -111,8 +126,8 @@ class Limits:
     body: int = 10 * 1024 * 1024
     #: a chunk's size and extensions. 400 beyond it
     chunk_line: int = 256
-    #: what chunks may cost together beyond 16 bytes each and twice their data (after Go's
-    #: net/http): extensions are allowed, abuse is not. 400 beyond it
+    #: what all chunks of a body may cost beyond 16 bytes each and twice their data (after Go's net/http):
+    #: extensions are allowed, abuse is not. 400 beyond it
     chunk_overhead: int = 16 * 1024
     #: interim responses (1xx), not bytes, before the final one
     interim: int = 16

@@ -95,8 +95,8 @@ class SentResponse(NamedTuple):
 
     @property
     def switches(self) -> bool:
-        """Whether what follows it is no HTTP any more (RFC 9110 §7.8, §9.3.6)."""
-        return self.status == 101 or (self.method == "CONNECT" and 200 <= self.status <= 299)
+        """Whether what follows it is another protocol (RFC 9110 §7.8, §9.3.6)."""
+        return _switches(self.method, self.status)
 
 
 # Words
@@ -150,11 +150,12 @@ class Target(NamedTuple):
 
 @composite
 def paths(draw: DrawFn) -> tuple[str, str]:
-    """A path as written and as meant; some of its octets are percent-encoded."""
+    """A path as written and as meant; some of its octets are percent-encoded, but no NUL, CR or LF."""
+    encoded = st.sampled_from([octet for octet in range(256) if octet not in b"\0\r\n"])
     octets = draw(st.lists(st.one_of(
         st.sampled_from([ord(c) for c in "/" + PATH_CHARACTERS]).map(lambda n: (chr(n), bytes([n]))),
-        st.integers(0, 255).map(lambda n: (f"%{n:02x}", bytes([n]))),
-        st.integers(0, 255).map(lambda n: (f"%{n:02X}", bytes([n]))),
+        encoded.map(lambda n: (f"%{n:02x}", bytes([n]))),
+        encoded.map(lambda n: (f"%{n:02X}", bytes([n]))),
         st.just(("%C3%A9", b"\xc3\xa9"))), max_size=12))
     written = "/" + "".join(text for text, _ in octets)
     return written, (b"/" + b"".join(octet for _, octet in octets)).decode("utf-8", "replace")
@@ -352,11 +353,28 @@ def framings(draw: DrawFn, method: str, status: int, version: str) -> Framing:
     return Framing([coding], draw(chunked(pieces, lines_of(trailers))), body, pairs_of(trailers), chunked=True)
 
 
+def exchanges(switches: bool | None) -> SearchStrategy[tuple[str, int]]:
+    """The method of a request and the status of its response; see `responses`."""
+    methods = st.sampled_from(["GET", "GET", "POST", "HEAD", "CONNECT", "OPTIONS"])
+    if switches:
+        # Drawn on purpose: filtered out of all, they would be one in six.
+        return st.tuples(methods, st.just(101)) | st.tuples(st.just("CONNECT"), st.integers(200, 299))
+    pairs = st.tuples(methods, statuses())
+    return pairs if switches is None else pairs.filter(lambda pair: not _switches(*pair))
+
+
+def _switches(method: str, status: int) -> bool:
+    return status == 101 or (method == "CONNECT" and 200 <= status <= 299)
+
+
 @composite
-def responses(draw: DrawFn) -> SentResponse:
-    """A valid response: any status, any framing that it may have, interim ones before it, with whatever fields."""
-    method = draw(st.sampled_from(["GET", "GET", "POST", "HEAD", "CONNECT", "OPTIONS"]))
-    status = draw(statuses())
+def responses(draw: DrawFn, switches: bool | None = None) -> SentResponse:
+    """A valid response: any status, any framing that it may have, interim ones before it, with whatever fields.
+
+    Args:
+        switches: whether another protocol begins behind it; None for any response.
+    """
+    method, status = draw(exchanges(switches))
     version = draw(st.sampled_from(["1.1", "1.1", "1.1", "1.0"])) if status != 101 else "1.1"
     reason = draw(reasons())
     # RFC 9110 §15.2: HTTP/1.0 has none.
@@ -378,7 +396,7 @@ def responses(draw: DrawFn) -> SentResponse:
 
 def response_pipelines(max_size: int = 4) -> SearchStrategy[list[SentResponse]]:
     """Responses to send one behind the other: only the last may end with the connection, or switch protocols."""
-    delimited = responses().filter(lambda sent: not sent.ends_with_connection and not sent.switches)
+    delimited = responses(switches=False).filter(lambda sent: not sent.ends_with_connection)
     return st.builds(lambda before, last: [*before, last], st.lists(delimited, max_size=max_size - 1), responses())
 
 
@@ -387,7 +405,8 @@ def response_pipelines(max_size: int = 4) -> SearchStrategy[list[SentResponse]]:
 #: Pieces that have fooled parsers, put anywhere.
 POISONS = [
     b"\n", b"\r", b"\r\n", b"\n\n", b"\r\n\r\n", b"\r\n ", b"\r\n\t", b"\0", b" ", b"\t", b"\x0b", b"\x0c", b"\x7f",
-    b"\x85", b"\xa0", b":", b"::", b",", b";", b"%", b"%0", b"#", b"?", b"*", b"//", b"@", b"[", b"]", b'"', b"\\",
+    b"\x85", b"\xa0", b":", b"::", b",", b";", b"%", b"%0", b"%00", b"%0d%0A", b"#", b"?", b"*", b"//", b"@", b"[",
+    b"]", b'"', b"\\",
     b"0", b"-1", b"+1", b"0x10", b"1_0", b"Content-Length: 5\r\n", b"Content-Length: 6, 6\r\n",
     b"Content-Length : 5\r\n",
     b"Transfer-Encoding: chunked\r\n", b"Transfer-Encoding: identity\r\n", b"Transfer-Encoding:\x0bchunked\r\n",

@@ -1,18 +1,20 @@
-"""What both directions share: a buffer that is fed, messages that are asked for one event at a time.
+"""What both directions share: a buffer that is fed, and messages that are read one event at a time.
 
-A parser is pulled. `feed` only keeps the bytes; `next_event` works out the next thing that they
-say, and whoever does not ask has all the back-pressure there is::
+A parser is pulled. `feed` only keeps the bytes; `next_event` works out the next event in them, and a caller
+that does not ask has all the back-pressure it needs::
 
     head ──▶ (data …) ──▶ end of message ──▶ head ──▶ …
 
-A head, any number of `BodyData`, and one `EndOfMessage` make a message, with or without a body.
-Between messages, and wherever bytes are lacking, `NEED_DATA` is the answer; after `feed_eof`,
-between messages, `CLOSED`. A `ProtocolError` is the end: nothing behind it is looked at
-(CVE-2024-49768), and asking again raises it again.
+A head, any number of `BodyData`, and one `EndOfMessage` make a message, with or without a body. Between
+messages, and wherever bytes are lacking, `next_event` returns `NEED_DATA`; after `feed_eof`, between
+messages, `CLOSED`. A `ProtocolError` is the end: nothing behind it is read (CVE-2024-49768), and every later
+call raises an equal one. What is kept of it is a copy that was never raised: a traceback refers to the
+frames of the parser, which refer to the parser, so keeping it would leave the last bytes of a bad peer to
+the garbage collector.
 
-The step to take next is a function kept in `_step`, one for each state. The buffer is the bytes
-of one `recv` as they came, with a position in it; only a head that comes in pieces is gathered,
-in a `bytearray` that grows in place, and the search for its end goes on where it stopped.
+The next step is a function kept in `_step`, one for each state. The buffer is the bytes of one `recv` as
+they arrived, with a position in it. Only a head that arrives in pieces is gathered, in a `bytearray` that
+grows in place, and the search for its end goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -23,13 +25,13 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from ..messages import Headers
 from . import rules
-from .body import ChunkedBody, CountedBody, EndlessBody
+from .body import ChunkedDecoder, CloseDelimitedDecoder, FixedLengthDecoder
 from .fields import SectionParser
 from .rules import ProtocolError
 
 
 class Pause(enum.Enum):
-    """What a parser says when it has nothing to say."""
+    """What `next_event` returns when there is no event."""
 
     NEED_DATA = "feed more"
     CLOSED = "the peer has finished, between messages"
@@ -54,7 +56,7 @@ class BodyData:
 
 
 class EndOfMessage:
-    """The message is whole. Trailer fields (RFC 9112 §7.1.2) are kept apart from the headers."""
+    """The message is complete. Trailer fields (RFC 9112 §7.1.2) are kept apart from the headers."""
 
     __slots__ = ("trailers",)
 
@@ -77,9 +79,9 @@ END = EndOfMessage(Headers())
 
 
 class MessageParser(Generic[Head, Sections]):
-    """The messages of one direction of one connection. `RequestParser` and `ResponseParser` say how one begins."""
+    """The messages of one direction of one connection. `RequestParser` and `ResponseParser` define how one begins."""
 
-    #: The step that begins a message; asked of the class, because an instance would bind it.
+    #: The step that begins a message; read from the class, because an instance would bind it.
     _first: ClassVar[Step]
 
     __slots__ = ("_at_eof", "_base", "_body", "_buffer", "_error", "_heads", "_searched", "_start", "_step")
@@ -87,11 +89,11 @@ class MessageParser(Generic[Head, Sections]):
     def __init__(self, heads: Sections) -> None:
         self._heads = heads
         self._buffer: bytes | bytearray = b""
-        self._start = 0         # of what is unread in the buffer
-        self._searched = 0      # up to here no head ends; not 0 only while a head comes in pieces
+        self._start = 0         # of the unread part of the buffer
+        self._searched = 0      # no head ends before this; not 0 only while a head arrives in pieces
         self._base = 0          # bytes of the stream before the buffer's first
-        self._body: CountedBody | ChunkedBody | EndlessBody | None = None
-        self._error: ProtocolError | None = None
+        self._body: FixedLengthDecoder | ChunkedDecoder | CloseDelimitedDecoder | None = None
+        self._error: ProtocolError | None = None  # a copy; see above
         self._at_eof = False
         self._step: Step = type(self)._first
 
@@ -104,7 +106,7 @@ class MessageParser(Generic[Head, Sections]):
         return len(self._buffer) - self._start
 
     def has_pending(self) -> bool:
-        """Whether there are any. (A method: it is asked for at every request, and a property costs more.)"""
+        """Whether any bytes are pending. (A method: it is called for every request, and a property costs more.)"""
         return bool(self._buffer)
 
     @property
@@ -113,10 +115,10 @@ class MessageParser(Generic[Head, Sections]):
         return self._base + len(self._buffer)
 
     def feed(self, data: bytes) -> None:
-        """Take the next bytes of the stream. Behind an error they are only counted.
+        """Accept the next bytes of the stream. After an error they are only counted.
 
         Raises:
-            RuntimeError: after `feed_eof`.
+            RuntimeError: `feed_eof` was called before.
         """
         if self._at_eof or self._error is not None:
             self._refuse(data)
@@ -128,51 +130,58 @@ class MessageParser(Generic[Head, Sections]):
             self._append(data)
 
     def _append(self, data: bytes) -> None:
-        """Take bytes behind some that could not be used yet."""
+        """Accept bytes behind some that could not be used yet."""
         rest = self._buffer[self._start:]
         self._base += self._start
         if self._searched:
             self._searched -= self._start
             self._buffer = bytearray(rest) + data
         else:
-            # Rare and short: what is left of a size line, or pipelined requests behind a waiting answer.
+            # Rare and short: what is left of a size line, or pipelined requests that wait for an answer.
             self._buffer = bytes(rest) + data
         self._start = 0
 
     def _refuse(self, data: bytes) -> None:
-        """Take bytes that nobody will read: behind an error they are only counted."""
+        """Count bytes that nobody will read."""
         if self._at_eof:
             raise RuntimeError("feed() after feed_eof()")
         self._base += len(data)
 
     def feed_eof(self) -> None:
-        """Take note that no more bytes come."""
+        """Note that the stream has ended."""
         self._at_eof = True
 
     def next_event(self) -> Head | BodyData | EndOfMessage | Pause:
-        """The next event, or what keeps it from coming.
+        """Return the next event, or the reason why there is none yet.
 
         Raises:
-            ProtocolError: the peer broke a rule; this and every later call.
+            ProtocolError: the peer broke a rule. Every later call raises an equal error.
         """
         step = self._step
         try:
             return step(self)  # type: ignore[no-any-return]
         except ProtocolError as error:
             if self._error is None:
-                error.offset += self._base
-                self._error = error
-                self._step = _FAIL_AGAIN
-                self._drop()
+                self._fail(error)
             raise
 
-    def take_body(self) -> bytes | None:
-        """The rest of a counted body and its end, in place of their events; None if not all of it has been fed.
+    def _fail(self, error: ProtocolError) -> None:
+        """End the stream with `error`, whose offset becomes one of the stream."""
+        error.offset += self._base
+        self._error = error.copy()
+        self._step = _FAIL_AGAIN
+        self._drop()
 
-        Most bodies are small and come with their heads. Where this gives None, `next_event` goes on.
+    def take_body(self) -> bytes | None:
+        """Return the rest of a body of known length, in place of its events and its end.
+
+        Most bodies are small and arrive with their heads.
+
+        Returns:
+            None if the rest has not been fed completely, or is chunked; `next_event` goes on.
         """
         body = self._body
-        if self._step is not READ_BODY or not isinstance(body, CountedBody):
+        if self._step is not READ_BODY or not isinstance(body, FixedLengthDecoder):
             return None
         end = self._start + body.left
         if len(self._buffer) < end:
@@ -183,9 +192,9 @@ class MessageParser(Generic[Head, Sections]):
         return data
 
     def detach(self) -> bytes:
-        """The bytes that belong to no event, given away: what follows is another protocol (RFC 9110 §7.8, §9.3.6).
+        """Give away the bytes that belong to no event: another protocol follows (RFC 9110 §7.8, §9.3.6).
 
-        From now on `next_event` says `SWITCHED`; what is fed later, the next call gives away.
+        From now on `next_event` returns `SWITCHED`; the next call gives away what is fed later.
 
         Raises:
             RuntimeError: a message has begun and is not over, or an error has ended the stream.
@@ -202,8 +211,8 @@ class MessageParser(Generic[Head, Sections]):
         self._buffer = b""
         self._start = self._searched = 0
 
-    # The steps that both directions have: each says what is expected now. Offsets of errors count from the
-    # buffer's first byte.
+    # The steps that both directions have, one for each thing that is expected. Offsets of errors count from
+    # the buffer's first byte.
 
     def _read_body(self) -> BodyData | EndOfMessage | Pause:
         body = self._body
@@ -211,12 +220,12 @@ class MessageParser(Generic[Head, Sections]):
         data, end = body.decode(self._buffer, self._start)  # type: ignore[arg-type]
         self._consume(end)
         if body.done:
-            self._step = _READ_TRAILERS if isinstance(body, ChunkedBody) else _END_MESSAGE
+            self._step = _READ_TRAILERS if isinstance(body, ChunkedDecoder) else _END_MESSAGE
         if data:
             return BodyData(data)
         if body.done:
             return self._step(self)  # type: ignore[no-any-return]
-        if self._at_eof and isinstance(body, EndlessBody):
+        if self._at_eof and isinstance(body, CloseDelimitedDecoder):
             return self._end_message()
         return self._wait()
 
@@ -233,12 +242,12 @@ class MessageParser(Generic[Head, Sections]):
         return self._end_message(EndOfMessage(self._parse_block(self._heads.parse_trailers, self._start, end, False)))
 
     def _end_message(self, end: EndOfMessage = END) -> EndOfMessage:
-        """Make ready for what follows a message."""
+        """Get ready for what follows a message."""
         raise NotImplementedError
 
     def _fail_again(self) -> Pause:
         assert self._error is not None
-        raise self._error.with_traceback(None)
+        raise self._error.copy()
 
     def _say_switched(self) -> Pause:
         return SWITCHED
@@ -246,7 +255,7 @@ class MessageParser(Generic[Head, Sections]):
     # What the steps share
 
     def _wait(self, at_eof: Pause | None = None) -> Pause:
-        """`NEED_DATA`, or after the end `at_eof`, which is an error within a message."""
+        """Return `NEED_DATA`; after the end of the stream `at_eof`, or raise where that is within a message."""
         if not self._at_eof:
             return NEED_DATA
         if at_eof is None:
@@ -254,7 +263,7 @@ class MessageParser(Generic[Head, Sections]):
         return at_eof
 
     def _consume(self, end: int) -> None:
-        """All before `end` has been read; a buffer that is used up is let go of at once."""
+        """Drop what is before `end`; a buffer that is used up is let go of at once."""
         if end == len(self._buffer):
             self._base += end
             self._buffer = b""
@@ -263,7 +272,7 @@ class MessageParser(Generic[Head, Sections]):
             self._start = end
 
     def _find_end(self, start: int, is_head: bool) -> int:
-        """Where the block of lines that begins at `start` ends, its empty line included; 0 if it has not come."""
+        """Return where the block of lines that begins at `start` ends, its empty line included; 0 if unknown yet."""
         buffer = self._buffer
         heads = self._heads
         end = buffer.find(b"\r\n\r\n", max(start, self._searched - 3)) + 4
@@ -276,11 +285,11 @@ class MessageParser(Generic[Head, Sections]):
         return end
 
     def _parse_block(self, parse: Callable[[bytes], T], start: int, end: int, is_head: bool) -> T:
-        """What `parse` makes of the bytes from `start` to `end`, which are then read."""
+        """Consume the bytes from `start` to `end` and return what `parse` makes of them."""
         try:
             parsed = parse(bytes(self._buffer[start:end]))
         except ProtocolError as error:
-            # Had the bytes come one by one, a bare LF would have been seen before anything else.
+            # Had the bytes arrived one by one, a bare LF would have been seen before anything else.
             self._heads.check_start(self._buffer, start, start, end, is_head)
             error.offset += start
             raise
@@ -298,7 +307,6 @@ READ_BODY: Step = MessageParser._read_body
 _READ_TRAILERS: Step = MessageParser._read_trailers
 _FAIL_AGAIN: Step = MessageParser._fail_again
 SAY_SWITCHED: Step = MessageParser._say_switched
-
 
 
 def _END_MESSAGE(parser: MessageParser[Any, Any]) -> EndOfMessage:

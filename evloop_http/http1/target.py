@@ -1,8 +1,12 @@
 """What a request line asks for: its target, in the form that its method may have (RFC 9112 §3.2).
 
-Most targets are a path and a query. Proxies are asked with a whole URL, `CONNECT` with a host and
-a port, `OPTIONS` may ask of the server as such. Whatever a target names goes on to routers, to files
-and into URLs, so it is taken apart once, here, by its grammar, and never again by guessing.
+Most targets are a path and a query. A proxy receives a whole URL, `CONNECT` names a host and a port,
+and `OPTIONS *` asks about the server as a whole. Routers, files and URLs use what a target names, so it
+is split once, here, by its grammar, and never again by guessing.
+
+A decoded path contains no NUL, CR or LF. Nobody asks for such a path in good faith, and whoever uses one is
+in danger: a C library ends a file name at NUL, and a line end in a path forges a line of a log, or a header
+field of a redirect. A query is not decoded here, so it may contain them.
 """
 
 from __future__ import annotations
@@ -22,16 +26,17 @@ QUERY = rf"{_IN_QUERY}{_ENCODED}{_IN_QUERY})*+"
 
 _PATH_AND_QUERY = re.compile(rf"({PATH})(?:\?({QUERY}))?")
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_NUL_OR_LINE_END = re.compile(r"[\0\r\n]")
 _ABSOLUTE = re.compile(r"https?://([^/?#]*)([/?][^#]*)?", re.IGNORECASE)
 _HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})+)(?::([0-9]{0,5}))?")
 
 
 def split_target(method: str, target: str) -> tuple[str, str, str | None]:
-    """Path (decoded), query string and authority of a request target.
+    """Return the path (decoded), the query string and the authority of a request target.
 
     Raises:
-        ProtocolError: the target has no form that `method` may have, or is none; the offset
-            counts from the target's first character.
+        ProtocolError: the target does not have a form that `method` may have; the offset counts from the
+            target's first character.
     """
     authority: str | None = None
     rest = target
@@ -55,17 +60,24 @@ def split_target(method: str, target: str) -> tuple[str, str, str | None]:
     return decode_path(path), query, authority
 
 
-def decode_path(path: str) -> str:
-    """`path` with its percent-encoding undone; what is not UTF-8 becomes U+FFFD."""
+def decode_path(path: str, offset: int = 0) -> str:
+    """Undo the percent-encoding of `path`; octets that are not UTF-8 become U+FFFD.
+
+    Raises:
+        ProtocolError: the path contains an encoded NUL, CR or LF; at this offset.
+    """
     if "%" not in path:
         return path
-    # Inside the function: most targets have none, and a parser alone starts the faster.
+    # Imported here: most targets have no percent sign, and a parser alone starts sooner without it.
     from urllib.parse import unquote
-    return unquote(path)
+    decoded = unquote(path)
+    if _NUL_OR_LINE_END.search(decoded) is not None:
+        raise ProtocolError(rules.PATH_CONTROL, offset)
+    return decoded
 
 
 def is_host(text: str) -> bool:
-    """Whether `text` is a host and, if any, a port (RFC 9110 §7.2, RFC 3986 §3.2.2); no user, no zone."""
+    """Whether `text` is a host, with or without a port (RFC 9110 §7.2, RFC 3986 §3.2.2); no user, no zone."""
     match = _HOST.fullmatch(text)
     if match is None:
         return False

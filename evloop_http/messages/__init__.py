@@ -6,12 +6,27 @@ a test can all hold the same object.
 
     headers     Headers, MutableHeaders; what may stand in a field
     multidict   MultiDict: names that may have several values
-    bodies      bodies of responses that are not bytes
-    request     RequestHead, Request
-    response    ResponseHead, Response, HTTPError
+    bodies      FileBody, Pipe: bodies that are not plain bytes
+    request     RequestHead, Request, Peer
+    response    ResponseHead, Response, Upgrade, HTTPError
+    contract    Application, Observer, SwitchedProtocol: who asks whom, and for what
 """
 
-from .bodies import NOT_YET, Body, FileBody, PushedBody
+from .bodies import PIPE_SIZE, Body, FileBody, FilePieces, Pipe, TooSlow, Transformed
+from .contract import (
+    GATHER,
+    STREAM,
+    Answer,
+    Answered,
+    Application,
+    Channel,
+    ConnectionFacts,
+    Contract,
+    Observer,
+    Preparation,
+    PreparingApplication,
+    SwitchedProtocol,
+)
 from .headers import (
     Field,
     Fields,
@@ -25,9 +40,12 @@ from .headers import (
     make_field,
 )
 from .multidict import MultiDict, parse_urlencoded
-from .request import Request, RequestHead
-from .response import REASONS, HTTPError, Response, ResponseHead
+from .request import NOBODY, Origin, Peer, Request, RequestHead, TlsFacts, TlsPeer
+from .response import REASONS, HTTPError, Response, ResponseHead, Upgrade
 
-__all__ = ["NOT_YET", "REASONS", "Body", "Field", "Fields", "FileBody", "HTTPError", "HeaderSource", "Headers", "Index",
-           "MultiDict", "MutableHeaders", "PushedBody", "Request", "RequestHead", "Response", "ResponseHead",
-           "index_fields", "is_field_value", "is_token", "make_field", "parse_urlencoded"]
+__all__ = ["GATHER", "NOBODY", "PIPE_SIZE", "REASONS", "STREAM", "Answer", "Answered", "Application", "Body",
+           "Channel", "ConnectionFacts", "Contract", "Field", "Fields", "FileBody", "FilePieces", "HTTPError",
+           "HeaderSource", "Headers", "Index", "MultiDict", "MutableHeaders", "Observer", "Origin", "Peer", "Pipe",
+           "Preparation", "PreparingApplication", "Request", "RequestHead", "Response", "ResponseHead",
+           "SwitchedProtocol", "TlsFacts", "TlsPeer", "TooSlow", "Transformed", "Upgrade", "index_fields",
+           "is_field_value", "is_token", "make_field", "parse_urlencoded"]

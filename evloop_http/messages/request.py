@@ -7,10 +7,10 @@ must not change: `Headers` has no method that alters it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from .headers import Headers
 from .multidict import MultiDict, parse_urlencoded
@@ -52,50 +52,141 @@ class RequestHead:
 _NO_PARAMS: Mapping[str, Any] = MappingProxyType({})
 
 
-class Request:
-    """A request, with its body if that has come. It may be given attributes of one's own (`request.user = ...`).
+class TlsFacts(NamedTuple):
+    """What is known of the TLS of a connection."""
 
-    This is what the connection makes. An `App` asks it to make `evloop_http.app.request.Request`
-    instead, which adds what is read out of body and headers: forms, cookies, the browser's name.
+    #: such as `TLSv1.3`
+    version: str
+    #: such as `TLS_AES_256_GCM_SHA384`
+    cipher: str
+    #: what ALPN chose (RFC 7301); empty if nothing was negotiated
+    protocol: str
+
+
+class Origin(NamedTuple):
+    """Where connections were accepted: the same for all of one listener."""
+
+    #: host and port, or the path of a Unix socket
+    address: tuple[str, int] | str = ""
+    #: "https" or "http"
+    scheme: str = "http"
+
+
+#: Nowhere in particular, in a test.
+NOWHERE = Origin()
+
+
+class Peer:
+    """The other end of a connection, as the wire shows it. Made once for each connection, shared by its requests.
+
+    Args:
+        address: the IP address; empty over a Unix socket.
+        port: 0 over a Unix socket.
+        origin: where the connection was accepted.
     """
 
-    #: set when the peer has gone and nobody waits for the answer any more
+    __slots__ = ("_origin", "address", "port")
+
+    def __init__(self, address: str = "", port: int = 0, origin: Origin = NOWHERE) -> None:
+        self.address = address
+        self.port = port
+        self._origin = origin
+
+    @property
+    def server(self) -> tuple[str, int] | str:
+        """The address that accepted the connection: host and port, or the path of a Unix socket."""
+        return self._origin.address
+
+    @property
+    def scheme(self) -> str:
+        """"https" or "http"."""
+        return self._origin.scheme
+
+    @property
+    def tls(self) -> TlsFacts | None:
+        """What is known of the TLS. None if there is none, or the connection has been closed."""
+        return None
+
+    def __repr__(self) -> str:
+        return f"<Peer {self.address or 'unix'}{f' port {self.port}' if self.port else ''} {self.scheme}>"
+
+
+class TlsPeer(Peer):
+    """The other end of a connection over TLS.
+
+    Args:
+        ask: returns version, cipher and ALPN protocol; called when somebody asks.
+    """
+
+    __slots__ = ("_ask",)
+
+    def __init__(self, address: str, port: int, origin: Origin, ask: Callable[[], tuple[str, str, str] | None]) -> None:
+        super().__init__(address, port, origin)
+        self._ask = ask
+
+    @property
+    def tls(self) -> TlsFacts | None:
+        facts = self._ask()
+        return TlsFacts(*facts) if facts is not None else None
+
+
+#: Whoever asks without a connection, in a test.
+NOBODY = Peer()
+
+
+class Request:
+    """A request, with its body if that has arrived. Applications may set attributes on it (`request.user = ...`).
+
+    This is the plain class. An `App` has the server make `evloop_http.app.request.Request` instead, which adds
+    what can be read out of body and headers: forms, cookies, the browser's name.
+    """
+
+    #: whether the client has left, so that the response will reach nobody
     disconnected = False
-    #: the body as it comes, where that is how it is taken
+    #: the body while it arrives, if that is how the application takes it
     incoming: Iterator[bytes] | None = None
 
-    def __init__(self, head: RequestHead, body: bytes = b"", client: str = "", scheme: str = "http") -> None:
+    def __init__(self, head: RequestHead, body: bytes = b"", peer: Peer = NOBODY) -> None:
         self.head = head
         self.method = head.method
         self.path = head.path
         self.headers = head.headers
         self.body = body
-        #: the peer's IP address; empty over a Unix socket
-        self.client = client
-        self.scheme = scheme
+        #: the other end of the connection: address and port, the server's address, TLS
+        self.peer = peer
         #: what the router found in the path
         self.params: Mapping[str, Any] = _NO_PARAMS
 
-    @cached_property  # what `__init__` and others set goes before it
+    @cached_property  # what `__init__` and others set takes precedence
     def body(self) -> bytes:
         raise RuntimeError("the body of this request is not gathered: its route has stream=True; use request.stream()")
 
     def receive(self, incoming: Iterator[bytes]) -> None:
-        """Take the body from where it comes from, not from `body`. For whoever makes the request."""
+        """Read the body from `incoming` instead of `body`. For whoever makes the request."""
         del self.body
         self.incoming = incoming
 
     def stream(self) -> Iterator[bytes]:
-        """The body piece by piece, as it comes; one that was gathered is one piece. To be gone through once.
+        """Return the body piece by piece, as it arrives; one that was gathered is one piece. It can be read once.
 
-        For what need not, or must not, be in memory as a whole: the handler is registered with
-        `stream=True` and runs in a worker thread, and the peer sends no faster than it takes. What it
-        has not taken when it returns is not read any more.
+        For content that need not, or must not, be in memory as a whole: the handler is registered with
+        `stream=True` and runs in a worker thread, and the client sends no faster than the handler reads. What
+        the handler leaves unread is not received.
 
         Raises:
-            HTTPError: by the iterator; 400, the rest will not come (the peer has gone, or what it sent is malformed).
+            HTTPError: by the iterator: 400 if the rest will not arrive (the client left, or broke a rule of HTTP).
         """
         return iter([self.body] if self.body else []) if self.incoming is None else self.incoming
+
+    @property
+    def client(self) -> str:
+        """The client's IP address; empty over a Unix socket."""
+        return self.peer.address
+
+    @property
+    def scheme(self) -> str:
+        """"https" or "http"."""
+        return self.peer.scheme
 
     @property
     def target(self) -> str:
@@ -114,12 +205,12 @@ class Request:
 
     @property
     def host(self) -> str:
-        """Host, and port if one was named, that the client asked for; its grammar was checked."""
+        """The host, and port if one was named, that the client asked for; its grammar was checked."""
         return self.head.authority
 
     @property
     def url(self) -> str:
-        """The whole URL asked for, made of checked parts."""
+        """The whole URL that the client asked for, made of checked parts."""
         if self.target.startswith("/"):
             return f"{self.scheme}://{self.host}{self.target}"
         return f"{self.scheme}://{self.host}" if self.target == "*" else self.target

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from .bodies import Body, FileBody
+from .bodies import STEP_SIZE, Body, Each, FileBody, FilePieces, Finish, Pipe, Transformed
 from .headers import Fields, Headers, HeaderSource, MutableHeaders, make_field
 
 REASONS: dict[int, str] = {status.value: status.phrase for status in HTTPStatus}
@@ -39,6 +39,12 @@ class ResponseHead:
         return f"<ResponseHead {self.status}>"
 
 
+if TYPE_CHECKING:
+    from .contract import SwitchedProtocol
+
+#: Bytes that are transformed in one go; a longer body is transformed while it is sent.
+AT_ONCE = 256 * 1024
+
 _TEXT: Fields = (make_field("Content-Type", "text/plain; charset=utf-8"),)
 _BINARY: Fields = (make_field("Content-Type", "application/octet-stream"),)
 
@@ -48,21 +54,23 @@ class Response:
 
     Args:
         body: text (sent as UTF-8), bytes, an iterable of bytes (sent piece by piece, chunked
-            unless `Content-Length` is given, at the pace of the reader), or a `FileBody`.
-        status: 200 to 599.
+            unless `Content-Length` is given, at the pace of the reader), a `FileBody` or a `Pipe`.
+        status: 200 to 599. (`Upgrade` is the response that switches protocols.)
         headers: a mapping or pairs.
         content_type: the default is `text/plain; charset=utf-8` for text and
             `application/octet-stream` for everything else but nothing.
 
     Raises:
-        ValueError: a header is not one (CR, LF or NUL in it, a name that is no token).
-        TypeError: the body is none of these.
+        ValueError: a header holds CR, LF or NUL, or its name is not a token; the status is not one of 200 to 599.
+        TypeError: the body is of another type.
     """
 
     __slots__ = ("_fields", "_headers", "body", "status")
 
-    def __init__(self, body: str | bytes | bytearray | memoryview | Iterable[bytes] | FileBody = b"", status: int = 200,
-                 headers: HeaderSource | None = None, content_type: str | None = None) -> None:
+    def __init__(self, body: str | bytes | bytearray | memoryview | Iterable[bytes] | FileBody | Pipe = b"",
+                 status: int = 200, headers: HeaderSource | None = None, content_type: str | None = None) -> None:
+        if status != 200 and not 200 <= status <= 599:
+            raise ValueError(f"the status of a response is between 200 and 599, not {status}")
         self.status = status
         self._headers: MutableHeaders | None = None
         self.body: Body
@@ -100,6 +108,33 @@ class Response:
         """The header fields as they go out; for whoever only reads them."""
         return self._fields if self._headers is None else self._headers.fields
 
+    def transform(self, each: Each, finish: Finish = bytes) -> None:
+        """Have the body go through `each`, piece by piece, and end with what `finish` returns.
+
+        Works for every kind of body: bytes, a file, an iterator, a pipe. (A generator over the old body, put in its
+        place, works for an iterator only: nobody may wait for a pipe in the loop's thread.) A long body is
+        transformed while it is sent, in steps. `Content-Length` is removed, since the length may change; other
+        fields that describe the content (`ETag`, `Content-Encoding`) are the caller's to mend.
+
+        Args:
+            each: called with each piece in order; it may return nothing now and more later.
+            finish: called once behind the last piece.
+        """
+        body = self.body
+        if isinstance(body, Pipe):
+            body.transform(each, finish)
+        elif isinstance(body, FileBody):
+            self.body = Transformed(FilePieces(body), each, finish)
+        elif not isinstance(body, bytes):
+            self.body = Transformed(body, each, finish)
+        elif len(body) <= AT_ONCE:
+            self.body = (each(body) if body else b"") + finish()
+        else:
+            steps = range(0, len(body), STEP_SIZE)
+            self.body = Transformed((body[begin:begin + STEP_SIZE] for begin in steps), each, finish)
+        if "content-length" in self.headers:
+            del self.headers["Content-Length"]
+
     def close(self) -> None:
         """Let go of what the body holds (a generator's `finally`, an open file), sent or not."""
         close = getattr(self.body, "close", None)
@@ -114,11 +149,36 @@ class Response:
 def _checked_body(body: object) -> Body:
     if isinstance(body, bytes | bytearray | memoryview):
         return bytes(body)  # of bytes itself, no copy
-    if isinstance(body, FileBody):
+    if isinstance(body, FileBody | Pipe):
         return body
     if isinstance(body, Iterable):
         return iter(body)
     raise TypeError(f"a response body is text, bytes, an iterable of bytes or a FileBody, not {type(body).__name__}")
+
+
+class Upgrade(Response):
+    """The end of HTTP on a connection: what follows belongs to another protocol (RFC 9110 §7.8).
+
+    The answer is 101, or 200 to a `CONNECT`; then every byte of the connection goes to `protocol` (see
+    `contract.SwitchedProtocol`), in the loop's thread.
+
+    Args:
+        protocol: who speaks from then on.
+        name: the value of the `Upgrade` field, such as `websocket`.
+        headers: more fields of the 101.
+
+    Raises:
+        ValueError: a header holds CR, LF or NUL, or its name is not a token.
+    """
+
+    __slots__ = ("name", "protocol")
+
+    def __init__(self, protocol: SwitchedProtocol, name: str = "", headers: HeaderSource = ()) -> None:
+        super().__init__(headers=headers)
+        self.status = 101
+        self.body = iter(())  # there is none, and it is not bytes: a response of bytes is HTTP's
+        self.protocol = protocol
+        self.name = make_field("Upgrade", name)[1][1]
 
 
 class HTTPError(Exception):

@@ -22,14 +22,13 @@ import logging
 import os
 import socket
 import ssl
-import sys
 from collections.abc import Callable
 
 from .reactor import READ, Reactor
 from .tls import HandshakeBudget, TlsTransport
 from .transport import Transport
 
-logger = logging.getLogger("evloop_http.server")
+logger = logging.getLogger("evloop_http.net")
 
 #: Connections accepted in one wake; over TLS each costs ten times as much.
 ACCEPT_BUDGET = 64
@@ -37,6 +36,8 @@ TLS_ACCEPT_BUDGET = 16
 #: Seconds without accepting when there are no descriptors left.
 EXHAUSTED_PAUSE = 1.0
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+#: Addresses of clients whose strings are shared; then the table begins anew.
+_MOST_HOSTS = 4096
 #: Connections that are taken in at the end: more than any backlog holds.
 _WHOLE_BACKLOG = 4 * socket.SOMAXCONN
 
@@ -48,15 +49,15 @@ class Listener:
         context: makes its connections TLS.
         path: the file of a Unix socket, to be removed at the end.
         has_room: asked before each connection is taken.
-        adopt: given the transport of each.
+        adopt: given the transport of each, and the peer's address and port ("" and 0 over a Unix socket).
     """
 
     def __init__(self, reactor: Reactor, sock: socket.socket, *, has_room: Callable[[], bool],
-                 adopt: Callable[[Transport], object], context: ssl.SSLContext | None = None,
+                 adopt: Callable[[Transport, str, int], object], context: ssl.SSLContext | None = None,
                  path: str | None = None) -> None:
         sock.setblocking(False)
         #: (host, port), or the path of a Unix socket; known after closing too
-        self.address = _address_of(sock)
+        self.address = address_of(sock)
         self.secure = context is not None
         self._sock = sock
         self._context = context
@@ -69,6 +70,7 @@ class Listener:
         self._listening = False
         self._retry = reactor.timer(self.resume)
         self._reported = 0.0
+        self._hosts: dict[str, str] = {}
 
     def resume(self) -> None:
         """Accept, unless it is being done."""
@@ -103,17 +105,24 @@ class Listener:
             self._take(sock, address)
 
     def _take(self, sock: socket.socket, address: object) -> None:
-        # Interned: a client's connections share one string of its address.
-        client = sys.intern(address[0]) if isinstance(address, tuple) else ""
         try:
             if self._context is None:
-                transport = Transport(sock, self._reactor, client)
+                transport = Transport(sock, self._reactor)
             else:
-                transport = TlsTransport(sock, self._reactor, client, context=self._context, budget=self._budget)
+                transport = TlsTransport(sock, self._reactor, context=self._context, budget=self._budget)
         except (OSError, ValueError):  # gone already, or a context that makes no connection of a server
             sock.close()
             return
-        self._adopt(transport)
+        if isinstance(address, tuple):
+            self._adopt(transport, self._shared(address[0]), address[1])
+        else:
+            self._adopt(transport, "", 0)
+
+    def _shared(self, host: str) -> str:
+        """Return the one string for this address: a client's connections need not have one each."""
+        if len(self._hosts) >= _MOST_HOSTS:
+            self._hosts.clear()
+        return self._hosts.setdefault(host, host)
 
     def _wait_for_descriptors(self, error: OSError) -> None:
         now = self._reactor.now
@@ -138,6 +147,7 @@ class Listener:
                     os.unlink(self._path)
 
 
-def _address_of(sock: socket.socket) -> tuple[str, int] | str:
+def address_of(sock: socket.socket) -> tuple[str, int] | str:
+    """Return where a socket is bound: host and port, or the path of a Unix socket."""
     name = sock.getsockname()
     return name[:2] if isinstance(name, tuple) else os.fsdecode(name)

@@ -35,7 +35,7 @@ from .wakeup import Signals, Waker
 READ = selectors.EVENT_READ
 WRITE = selectors.EVENT_WRITE
 
-logger = logging.getLogger("evloop_http.reactor")
+logger = logging.getLogger("evloop_http.net")
 
 #: Seconds of one sleep: the kernel takes no more than some weeks, and an early turn does no harm.
 _LONGEST_SLEEP = 3600.0

@@ -29,7 +29,6 @@ import contextlib
 import enum
 import socket
 import ssl
-from collections.abc import Sequence
 
 from .reactor import READ, WRITE, Reactor
 from .transport import READ_SIZE, FileSpan, Transport
@@ -77,10 +76,9 @@ class TlsTransport(Transport):
 
     _would_block = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
-    def __init__(self, sock: socket.socket, reactor: Reactor, client: str = "", *,
-                 context: ssl.SSLContext, budget: HandshakeBudget) -> None:
-        super().__init__(sock, reactor, client)
-        self.secure = True
+    def __init__(self, sock: socket.socket, reactor: Reactor, *, context: ssl.SSLContext,
+                 budget: HandshakeBudget) -> None:
+        super().__init__(sock, reactor)
         # Raises OSError where the peer has gone already, instead of a socket without OpenSSL on it.
         sock.getpeername()
         self._sock = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
@@ -98,19 +96,30 @@ class TlsTransport(Transport):
     def _begin(self) -> None:
         """Wait for the first byte: there is nothing to say before it."""
 
-    # Being told by the reactor
+    def tls_facts(self) -> tuple[str, str, str] | None:
+        if self._phase is not SECURE:
+            return None
+        cipher = self._ssl.cipher()
+        return self._ssl.version() or "", cipher[0] if cipher else "", self._ssl.selected_alpn_protocol() or ""
+
+    # Called by the reactor
 
     def _on_ready(self, events: int) -> None:
-        phase = self._phase
-        if phase is SILENT or phase is HANDSHAKING:
-            self._advance_handshake()
-        else:
-            if self._queue and events & self._send_wants:
-                self._on_writable()
-            if self.reading and events & self._recv_wants:
-                self._on_readable()
-        if self._interest != (READ if self.reading else 0) or self._queue or self._recv_wants != READ:
-            self.settle()
+        try:
+            if self._phase is SILENT or self._phase is HANDSHAKING:
+                self._advance_handshake()
+            else:
+                if self._queue and events & self._send_wants:
+                    self._on_writable()
+                if self.reading and events & self._recv_wants:
+                    self._on_readable()
+            self._owner.update()
+            if self._interest != (READ if self.reading else 0) or self._queue or self.at_eof \
+                    or self._recv_wants != READ:
+                self.update_interest()
+        except BaseException:
+            self._lose()
+            raise
 
     def _on_readable(self) -> None:
         try:
@@ -127,7 +136,7 @@ class TlsTransport(Transport):
             if len(data) >= READ_SIZE:
                 self._come_back_for_pending()
         else:
-            self._end_of_stream()
+            self._tell_eof()
 
     def _come_back_for_pending(self) -> None:
         """If decrypted bytes are left, read on in the next turn; the selector will not say so."""
@@ -141,14 +150,15 @@ class TlsTransport(Transport):
         if not self.closed:
             self._on_ready(self._recv_wants)
 
-    def settle(self) -> None:
-        super().settle()
+    def update_interest(self) -> None:
+        super().update_interest()
         self._come_back_for_pending()
 
     def _recv_refused(self, refusal: OSError) -> None:
         self._recv_wants = WRITE if isinstance(refusal, ssl.SSLWantWriteError) else READ
 
-    def _send_refused(self, refusal: OSError) -> None:
+    def _note_refusal(self, refusal: OSError) -> None:
+        self._refused = True
         self._send_wants = READ if isinstance(refusal, ssl.SSLWantReadError) else WRITE
 
     def _wanted(self) -> int:
@@ -200,31 +210,18 @@ class TlsTransport(Transport):
         # progress is seen, and the budget kept, it is given a record at a time.
         if len(data) <= _RECORD or self._phase is BARE:
             return Transport.write(self, data)
-        self.hold(data)
+        self.enqueue(data)
         return self.flush()
 
     def _flush(self) -> bool:
         self._send_wants = WRITE
         return super()._flush()
 
-    def _send_pieces(self) -> int:
-        if self._phase is BARE:
-            return super()._send_pieces()
-        return self._sock.send(self._next_record())
-
-    def _next_record(self) -> bytes | memoryview:
-        """The first pieces of the queue, joined up to what a record holds."""
-        queue: Sequence[memoryview | FileSpan] = self._queue
-        first = queue[0]
-        assert isinstance(first, memoryview)
-        size = 0
-        pieces: list[memoryview] = []
-        for piece in queue:
-            size += len(piece)
-            if isinstance(piece, FileSpan) or size > _RECORD:
-                break
-            pieces.append(piece)
-        return b"".join(pieces) if len(pieces) > 1 else first[:_RECORD]
+    def _send_piece(self, piece: bytearray | bytes | memoryview) -> int:
+        if self._phase is BARE or len(piece) <= _RECORD:
+            return super()._send_piece(piece)
+        with memoryview(piece) as view, view[:_RECORD] as record:
+            return self._sock.send(record)
 
     def _send_span(self, span: FileSpan) -> int:
         if self._phase is BARE:

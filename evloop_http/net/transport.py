@@ -1,26 +1,28 @@
-"""One non-blocking socket and the bytes that it has not taken yet.
+"""One non-blocking socket and the bytes that it has not accepted yet.
 
 What a transport tells its owner, and nothing more:
 
     on_open()         bytes can flow (at once here; after the handshake over TLS)
-    on_data(data)     bytes came; at most one `recv` a wake, so that everybody gets a turn
-    on_eof()          the peer will send no more; it may well be reading still
-    on_room()         the queue has shrunk below the low-water mark: produce more
-    on_drained()      the queue is empty
-    on_progress()     the socket took some of what was queued
-    on_lost()         the socket is gone; nothing more will be told
+    on_data(data)     bytes arrived; at most one `recv` a wake, so that everybody gets a turn
+    on_eof()          the peer sends nothing more; it may well be reading still
+    on_progress()     the socket accepted some of what was queued
+    on_writable()     there is room in the queue again, or it is empty
+    on_lost()         the socket is gone; nothing more is told
+    update()          the wake is over: work out what to wait for, and set `reading`
 
-*Try, then wait.* `write` hands the bytes to the socket at once, queues what it does not take,
-and only then asks to be told of room. `hold` queues without trying: several pipelined answers
-then leave in one `sendmsg`.
+*Try, then wait.* `write` hands the bytes to the socket at once, queues what it does not accept, and only then
+asks for the socket's being writable. After a refusal it does not try again before the selector says so.
+`enqueue` queues without trying: several pipelined responses then leave in one `send`.
 
-*Half closed is not closed.* EOF says that no more bytes come, and a peer that half-closes after
-its request waits for the answer. We stop listening for it (EOF stays readable for ever) and go on
+*Small pieces are joined.* A queue of thousands of six-byte pieces costs more to walk through than to send. So
+small pieces behind each other share one buffer, and the number of queued bytes is counted, not summed up.
+
+*Half closed is not closed.* EOF says that no more bytes arrive, and a peer that half-closes after
+its request waits for the response. We stop listening for it (EOF stays readable for ever) and go on
 sending.
 
-What is listened for is worked out in one place, `settle`, at the end of a wake, and the reactor
-is told only what differs. Whoever changes `reading` from elsewhere, a timer or a thread's answer,
-calls `settle` behind it.
+The selector is told what to listen for in one place, `update_interest`, at the end of a wake, and only where
+that differs from before. Whoever acts from elsewhere, on a timer or a thread's answer, calls it afterwards.
 
 The errors of the net end here: an `OSError` becomes `on_lost`.
 """
@@ -36,7 +38,7 @@ from typing import BinaryIO, Protocol, TypeVar
 
 from .reactor import READ, WRITE, Reactor
 
-logger = logging.getLogger("evloop_http.server")
+logger = logging.getLogger("evloop_http.net")
 
 Found = TypeVar("Found", bytes, int)
 
@@ -47,8 +49,9 @@ HIGH_WATER = 64 * 1024
 LOW_WATER = 16 * 1024
 #: Bytes sent from the queue in one wake; then others have their turn.
 WRITE_BUDGET = 1024 * 1024
-#: A `sendmsg` takes at most this many pieces (IOV_MAX is 1024 nearly everywhere).
-_MOST_PIECES = 64
+#: A piece up to this size is copied behind the one before it, up to the size of a joined one (bytes).
+_SMALL = 4 * 1024
+_JOINED = 64 * 1024
 
 
 class Owner(Protocol):
@@ -57,11 +60,11 @@ class Owner(Protocol):
     def on_open(self) -> None: ...
     def on_data(self, data: bytes) -> None: ...
     def on_eof(self) -> None: ...
-    def on_room(self) -> None: ...
-    def on_drained(self) -> None: ...
     def on_progress(self) -> None: ...
+    def on_writable(self) -> None: ...
     def on_lost(self) -> None: ...
     def on_plaintext(self) -> None: ...
+    def update(self) -> None: ...
 
 
 class FileSpan:
@@ -90,11 +93,13 @@ class FileSpan:
         return self._some(os.pread(self.file.fileno(), min(size, self.left), self.offset))
 
     def send(self, sock: socket.socket) -> int:
-        """Have the kernel send the next bytes; how many the socket took.
+        """Have the kernel send the next bytes. Return how many the socket accepted.
 
         Raises:
             OSError: as `read`, and what `sendfile` says.
         """
+        if not hasattr(os, "sendfile"):
+            return sock.send(self.read(HIGH_WATER))
         return self._some(os.sendfile(sock.fileno(), self.file.fileno(), self.offset, min(self.left, WRITE_BUDGET)))
 
     def _some(self, found: Found) -> Found:
@@ -105,18 +110,20 @@ class FileSpan:
         return found
 
 
+#: What waits to be sent: a small piece that may still grow, a large one or what is left of one, part of a file.
+Queued = bytearray | bytes | memoryview | FileSpan
+
+
 class Transport:
     """A connected socket on a reactor."""
 
-    __slots__ = ("_interest", "_owner", "_queue", "_reactor", "_sock", "at_eof", "client", "reading", "secure", "sent")
+    __slots__ = ("_interest", "_owner", "_queue", "_reactor", "_refused", "_sock", "at_eof", "queued", "reading",
+                 "sent")
 
     _would_block: tuple[type[OSError], ...] = (BlockingIOError, InterruptedError)
 
-    def __init__(self, sock: socket.socket, reactor: Reactor, client: str = "") -> None:
+    def __init__(self, sock: socket.socket, reactor: Reactor) -> None:
         """Take over a connected socket.
-
-        Args:
-            client: the peer's address, as `accept` gave it.
 
         Raises:
             OSError: the socket is dead already; it is left to the caller.
@@ -128,82 +135,84 @@ class Transport:
         self._sock = sock
         self._reactor = reactor
         self._owner: Owner = _NOBODY
-        self._queue: list[memoryview | FileSpan] | tuple[()] = ()
+        self._queue: list[Queued] | tuple[()] = ()
         self._interest = 0
-        self.client = client
-        #: whether nobody on the way can read along
-        self.secure = False
-        #: whether the owner wants `on_data`; see `settle`
+        self._refused = False  # the socket accepts nothing until the selector says so
+        #: whether the owner wants `on_data`; see `update_interest`
         self.reading = True
         self.at_eof = False
-        #: bytes that the socket has taken
+        #: bytes that the socket has accepted
         self.sent = 0
+        #: bytes that the socket has not accepted yet
+        self.queued = 0
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else f"fd {self._sock.fileno()}, {self.queued} bytes queued"
-        return f"<{type(self).__name__} {self.client} {state}>"
+        return f"<{type(self).__name__} {state}>"
 
     @property
     def closed(self) -> bool:
         return self._sock.fileno() < 0
 
-    @property
-    def queued(self) -> int:
-        """Bytes that the socket has not taken yet."""
-        return sum(map(len, self._queue))
+    def tls_facts(self) -> tuple[str, str, str] | None:
+        """Return version, cipher and ALPN protocol of the TLS; None without TLS."""
+        return None
 
     def open(self, owner: Owner) -> None:
         """Begin: from now on `owner` is told."""
         self._owner = owner
         self._begin()
-        self.settle()
+        owner.update()
+        self.update_interest()
 
     def _begin(self) -> None:
         self._owner.on_open()
 
-    def look(self) -> None:
-        """Tell the owner of what has come by now, and not only when the selector says so: for one about to close."""
+    def poll_now(self) -> None:
+        """Tell the owner what has happened by now, not only when the selector says so: for one about to close."""
         self._on_ready(READ | WRITE)
 
-    # Being told by the reactor
+    # Called by the reactor
 
     def _on_ready(self, events: int) -> None:
-        if self._queue and events & WRITE:
-            self._on_writable()
-        if self.reading and events & READ:
-            try:
-                data = self._sock.recv(READ_SIZE)
-            except self._would_block:
-                return
-            except OSError:
-                self._lose()
-                return
-            if data:
-                self._owner.on_data(data)
-            else:
-                self._end_of_stream()
-        if self._interest != (READ if self.reading else 0) or self._queue:
-            self.settle()
+        try:
+            if self._queue and events & WRITE:
+                self._on_writable()
+            if self.reading and events & READ:
+                try:
+                    data = self._sock.recv(READ_SIZE)
+                except self._would_block:
+                    pass
+                except OSError:
+                    self._lose()
+                else:
+                    if data:
+                        self._owner.on_data(data)
+                    else:
+                        self._tell_eof()
+            self._owner.update()
+            if self._interest != (READ if self.reading else 0) or self._queue or self.at_eof:
+                self.update_interest()
+        except BaseException:
+            self._lose()  # or the owner would be left in the middle of something, waiting for nothing
+            raise
 
-    def _end_of_stream(self) -> None:
+    def _tell_eof(self) -> None:
         self.at_eof = True
         self._owner.on_eof()
-        self.settle()  # EOF stays readable for ever
 
     def _on_writable(self) -> None:
-        before = self.sent
-        queued = self.queued
+        before, queued = self.sent, self.queued
+        self._refused = False
         if not self._flush() and self.closed:
             return
         if self.sent > before:
             self._owner.on_progress()
-        if not self._queue:
-            self._owner.on_drained()
-        elif self.queued <= LOW_WATER < queued:
-            self._owner.on_room()
+        if not self._queue or self.queued <= LOW_WATER < queued:
+            self._owner.on_writable()
 
-    def settle(self) -> None:
-        """Listen for what is wanted now, and tell the reactor where that differs from before."""
+    def update_interest(self) -> None:
+        """Listen for what is wanted now. The reactor is told only where that differs from before."""
         if self.closed:
             return
         wanted = self._wanted()
@@ -217,8 +226,9 @@ class Transport:
             self._reactor.modify(self._sock, wanted, self._on_ready)
         self._interest = wanted
 
-    def _send_refused(self, refusal: OSError) -> None:
-        """There is no room to send. (TLS learns here what it has to wait for.)"""
+    def _note_refusal(self, refusal: OSError) -> None:
+        """Take note that the socket accepts nothing now. (TLS learns here what it has to wait for.)"""
+        self._refused = True
 
     def _wanted(self) -> int:
         return (READ if self.reading and not self.at_eof else 0) | (WRITE if self._queue else 0)
@@ -229,31 +239,45 @@ class Transport:
         """Send `data` behind what is queued.
 
         Returns:
-            Whether nothing is left in the queue. If not, `on_drained` is told one day.
+            Whether nothing is left in the queue. If False, `on_writable` is called when there is room again.
         """
         if self._queue:
-            self.hold(data)
+            self.enqueue(data)
             return self.flush()
         try:
             sent = self._sock.send(data)
         except self._would_block as refusal:
-            self._send_refused(refusal)
+            self._note_refusal(refusal)
             sent = 0
         except OSError:
             self._lose()
             return False
         self.sent += sent
-        if sent == len(data):
+        left = len(data) - sent
+        if not left:
             return True
         self._queue = [memoryview(data)[sent:]]
+        self.queued = left
+        self._refused = True
         return False
 
-    def hold(self, data: bytes) -> None:
-        """Queue `data` without trying to send it: more is coming in this turn, and then `flush`."""
-        if self._queue:
-            self._queue.append(memoryview(data))
-        elif data:
-            self._queue = [memoryview(data)]
+    def enqueue(self, data: bytes) -> None:
+        """Queue `data` without trying to send it: more follows in this turn, and then `flush`."""
+        size = len(data)
+        if not size:
+            return
+        self.queued += size
+        queue = self._queue
+        if queue and size <= _SMALL and isinstance(last := queue[-1], bytearray) and len(last) < _JOINED:
+            last += data
+        else:
+            self._append(data if size > _SMALL else bytearray(data))
+
+    def _append(self, piece: Queued) -> None:
+        if isinstance(self._queue, list):
+            self._queue.append(piece)
+        else:
+            self._queue = [piece]
 
     def send_file(self, file: BinaryIO, offset: int, count: int) -> bool:
         """Send part of a file behind what is queued, by the kernel where it can. The file stays open.
@@ -261,59 +285,52 @@ class Transport:
         Returns:
             As `write`.
         """
-        span = FileSpan(file, offset, count)
         if count:
-            self._queue = [*self._queue, span]
+            self._append(FileSpan(file, offset, count))
+            self.queued += count
         return self.flush()
 
     def flush(self) -> bool:
-        """Send what the socket takes; whether nothing is left."""
-        return not self._queue or self._flush()
+        """Send as much of the queue as the socket accepts. Return True if nothing is left."""
+        return not self._queue or (not self._refused and self._flush())
 
     def _flush(self) -> bool:
         budget = self.sent + WRITE_BUDGET
         try:
             while self._queue and self.sent < budget:
                 first = self._queue[0]
-                sent = self._send_span(first) if isinstance(first, FileSpan) else self._send_pieces()
+                sent = self._send_span(first) if isinstance(first, FileSpan) else self._send_piece(first)
                 self.sent += sent
+                self.queued -= sent
                 self._advance(sent)
         except self._would_block as refusal:
-            self._send_refused(refusal)
+            self._note_refusal(refusal)
             return False
         except (OSError, ValueError):  # ValueError: a file of the queue was closed by its owner
             self._lose()
             return False
         return not self._queue
 
-    def _send_pieces(self) -> int:
-        pieces: list[memoryview] = []
-        for piece in self._queue[:_MOST_PIECES]:
-            if isinstance(piece, FileSpan):
-                break
-            pieces.append(piece)
-        return self._sock.sendmsg(pieces) if len(pieces) > 1 else self._sock.send(pieces[0])
+    def _send_piece(self, piece: bytearray | bytes | memoryview) -> int:
+        return self._sock.send(piece)
 
     def _send_span(self, span: FileSpan) -> int:
-        return span.send(self._sock) if hasattr(os, "sendfile") else self._sock.send(span.read(HIGH_WATER))
+        return span.send(self._sock)
 
     def _advance(self, sent: int) -> None:
-        """Take `sent` bytes off the queue."""
+        """Take `sent` bytes off the first piece of the queue."""
         queue = self._queue
-        done = 0
-        for piece in queue:
-            if sent < len(piece):
-                break
-            sent -= len(piece)
-            done += 1
-        rest = list(queue[done:])
-        if rest and sent:
-            first = rest[0]
-            if isinstance(first, FileSpan):
-                first.advance(sent)
-            else:
-                rest[0] = first[sent:]
-        self._queue = rest or ()
+        assert isinstance(queue, list)
+        first = queue[0]
+        if sent == len(first):
+            del queue[0]
+            if not queue:
+                self._queue = ()
+        elif isinstance(first, FileSpan):
+            first.advance(sent)
+        elif sent:
+            # A view, also of a joined piece: that grows no more, since it is not the one to add to any longer.
+            queue[0] = memoryview(first)[sent:]
 
     # Ending
 
@@ -328,6 +345,7 @@ class Transport:
             return
         self._owner = _NOBODY
         self._queue = ()
+        self.queued = 0
         if self._interest:
             self._reactor.unregister(self._sock)
             self._interest = 0
@@ -352,11 +370,11 @@ class _Nobody:
     def on_open(self) -> None: ...
     def on_data(self, data: bytes) -> None: ...
     def on_eof(self) -> None: ...
-    def on_room(self) -> None: ...
-    def on_drained(self) -> None: ...
     def on_progress(self) -> None: ...
+    def on_writable(self) -> None: ...
     def on_lost(self) -> None: ...
     def on_plaintext(self) -> None: ...
+    def update(self) -> None: ...
 
 
 _NOBODY = _Nobody()

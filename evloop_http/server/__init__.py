@@ -1,12 +1,14 @@
 """The joint between the wire and the net: the one room that knows both `http1` and `net`.
 
-    server       Server: listen, accept, limit, drain, stop
-    connection   Connection: the life of one socket, and the half that listens
-    answering    the half of a connection that speaks
-    exchange     one answer, from its request to its last byte
-    receiving    a body on its way to the application
-    states       the states of a connection, and how long each may last
+    states       both machines as tables, and what follows from a state; Timeouts
+    connection   Connection: the life of one socket
+    exchange     Exchange: the life of one request
+    receiving    the body of a request while it arrives
+    sending      the body of a response while it is sent
+    switching    a connection after HTTP
+    failures     what becomes of an application's mistakes
     shared       what the connections of a server share
+    server       Server: listen, accept, limit, drain, stop
 """
 
 from .server import Server, tls_context

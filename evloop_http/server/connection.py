@@ -1,82 +1,95 @@
-"""JOINT. One client: a socket's bytes become requests, an application's answers become bytes.
+"""The life of one socket: bytes become requests, responses become bytes, and everything ends.
 
-    HANDSHAKING ─▶ IDLE ─▶ READING_HEADERS ─▶ READING_BODY ◀▶ HANDLING ─▶ WRITING ─▶ LINGERING ─▶ CLOSED
-                    ▲                                                        │
-                    └────────────────────────────────────────────────────────┘
+A connection owns the transport, the parser and one timer. It reads, keeps pipelined requests in order and in
+turn, refuses what is not HTTP, lingers, drains and switches. What happens to a request is the `Exchange`'s
+affair; the connection knows only that there is one.
 
-A state is what the connection is waiting for, so a state that need not be waited in is passed by:
-a request that came in one piece goes from `IDLE` to `HANDLING`, and an answer that the socket took
-whole goes back to `IDLE`. `FOLLOWERS` has every legal move. Only `_enter` changes the state, and
-there follows from it what is listened for and for how long: every state but `CLOSED` (and
-`HANDLING`, unless told otherwise) has a deadline, and every state waits for something that can
-happen.
+*The short way.* Most requests arrive in one piece and are answered with bytes that the socket accepts. They
+take one `recv`, one call of the application and one `send`: `on_data`, `_handle`, `_respond`. The connection
+is idle before and after, and nothing is made that has to be given up again.
 
-A body that the application takes while it comes (see `upload`) is read in `READING_BODY` as long as
-there is room for it, and in `HANDLING` it is the application's turn to make some.
+*One place applies what follows from the states*: `update`, called by the transport at the end of every wake.
+*One door* leads in from elsewhere, from a timer, a thread or a later turn: `_turn`. It acts, reads on, and
+updates, so nobody can forget to.
 
-Bytes live elsewhere: unread ones with the parser, unsent ones with the transport. This file
-carries. It imports no socket and no clock: the transport is one, and the reactor has the other.
+Bytes live elsewhere: unread ones with the parser, unsent ones with the transport. This file carries.
 
-Whose fault was it? The peer's is a `ProtocolError`: answered, and the connection ends, gently, for
-a reset would destroy the answer (RFC 9112 §9.6): half-close, read and discard for a while, close.
-The application's is any other exception: logged, answered with 500. The net's is `on_lost`.
+Whose fault was it? The peer's is a `ProtocolError`: it is answered, and the connection ends, gently, because
+a reset would destroy the answer (RFC 9112 §9.6): half-close, read and discard for a while, close. The
+application's is a response too (see `failures`). The net's is `on_lost`.
 """
 
 from __future__ import annotations
 
-from concurrent.futures import Future
-from functools import partial
+import logging
+from collections.abc import Callable
 
-from ..http1 import CONTINUE, BodyData, EndOfMessage, Pause, ProtocolError
-from ..http1.rules import BODY_LARGE
-from ..messages import HTTPError, Request, RequestHead, Response
-from ..net.transport import Transport
-from .answering import (
-    CLOSED,
-    HANDLING,
-    IDLE,
-    LINGERING,
-    READ_AHEAD,
-    READING_BODY,
-    READING_HEADERS,
-    WRITING,
-    Answering,
-)
-from .exchange import Exchange, checked, dispose, failure, outcome
-from .receiving import Upload, UploadStream
-from .shared import Service
+from ..http1 import CONTINUE, BodyData, EndOfMessage, Pause, ProtocolError, RequestParser
+from ..messages import HTTPError, Peer, RequestHead, Response, SwitchedProtocol
+from ..net.transport import HIGH_WATER, Transport
+from .exchange import Exchange
+from .failures import error_response, no_tunnel
+from .line import Successor
+from .lingering import Lingering
+from .shared import Shared
+from .states import TRANSITIONS, Listen, Receiving, State
+from .switching import SwitchedChannel
 
-#: The parser's events handled in one wake; what is left of a pipeline has its turn in the next.
+logger = logging.getLogger("evloop_http.server")
+
+HANDSHAKING, IDLE, READING_HEADERS, EXCHANGING, LINGERING, SWITCHED, CLOSED = State
+READING_BODY = Receiving.READING_BODY
+
+#: The parser's events handled in one turn; what is left of a pipeline has its turn in the next.
 EVENT_BUDGET = 64
-#: Bytes discarded while lingering. A client that is not through with its upload by then gets a reset.
-LINGER_BYTES = 64 * 1024 * 1024
+#: Seconds that a turn of the loop may last before a connection with more requests lets the others go first.
+TURN_BUDGET = 0.005
+#: Bytes of further requests that are read while one is being answered; the rest waits in the kernel.
+READ_AHEAD = 64 * 1024
 
 
-class Connection(Answering):
+class Connection:
     """The state machine of one client."""
 
-    __slots__ = ("_discarded", "_upload", "requests")
+    __slots__ = ("_exchange", "_has_turn", "_parser", "_shared", "_since", "_successor", "_timer", "_transport", "peer",
+                 "received", "requests", "state")
 
-    def __init__(self, transport: Transport, service: Service) -> None:
-        super().__init__(transport, service)
-        self._upload: Upload | UploadStream | None = None
-        self._discarded = 0
-        #: requests handled so far
+    def __init__(self, transport: Transport, peer: Peer, shared: Shared) -> None:
+        self._transport = transport
+        self.peer = peer
+        self._shared = shared
+        self._parser: RequestParser | None = None  # there is one while something is half read
+        self._timer = shared.reactor.timer(self)
+        self._exchange: Exchange | None = None
+        self._successor: Successor | None = None  # what has the connection after HTTP
+        self._has_turn = False  # it will go on by itself
+        #: bytes that arrived
+        self.received = 0
+        #: requests that the application was asked to answer
         self.requests = 0
-        service.connections.add(self)
+        self.state = HANDSHAKING
+        self._since = shared.reactor.now
+        shared.connections.add(self)
+        if shared.observer is not None:
+            shared.tell(shared.observer.opened, self)
         transport.open(self)
 
     def __repr__(self) -> str:
-        return f"<Connection {self._transport.client or 'unix'} {self.state.value}, {self.requests} requests>"
+        return f"<Connection {self.peer.address or 'unix'} {self.state_name}, {self.requests} requests>"
 
     @property
-    def received(self) -> int:
-        """Bytes that came."""
-        return self._parser.received + self._discarded
+    def state_name(self) -> str:
+        """The state in one word, that of the exchange if there is one."""
+        return self._exchange.state_name if self._exchange is not None else self.state.value
+
+    @property
+    def outlet(self) -> Transport:
+        """What responses are sent through."""
+        return self._transport
 
     @property
     def sent(self) -> int:
-        """Bytes that the socket took."""
+        """Bytes that the socket accepted."""
         return self._transport.sent
 
     @property
@@ -84,285 +97,400 @@ class Connection(Answering):
         """When the present state is over, in seconds of the reactor's clock."""
         return self._timer.deadline
 
+    def _enter(self, state: State) -> None:
+        """Change the state. Nothing else does."""
+        if state not in TRANSITIONS[self.state]:
+            raise RuntimeError(f"a connection cannot go from {self.state.name} to {state.name}")
+        self.state = state
+        shared = self._shared
+        # `now` is the beginning of the turn. A handler may have taken its time since, but an idle client pays nothing.
+        self._since = shared.reactor.now if state is IDLE else shared.reactor.time()
+        if shared.observer is not None:
+            self.note_state()
+
+    def note_state(self) -> None:
+        """Tell the observer of the state."""
+        if self._shared.observer is not None:
+            self._shared.tell(self._shared.observer.entered, self, self.state_name)
+
+    # What follows from the states, and how to act on them from elsewhere
+
+    def update(self) -> None:
+        """Apply what follows from the states: whether the socket is read, and until when. Nothing else does."""
+        if self._exchange is not None:
+            listen, deadline = self._exchange.wants()
+            reading = listen is Listen.YES or (listen is Listen.AHEAD and self._pending() < READ_AHEAD)
+        elif self._successor is not None:
+            reading, deadline = self._successor.wants()
+        else:
+            reading, deadline = True, self._since + self._shared.seconds[self.state]
+        self._transport.reading = reading and not self._has_turn
+        # Timer.move, written out: this is done for every request, and the condition is met once in a connection.
+        timer = self._timer
+        timer.deadline = deadline
+        if deadline < timer.filed:
+            timer.move(deadline)
+
+    def _turn(self, act: Callable[..., None], *args: object) -> None:
+        """Act, read on, and update: the one door for what does not come from the selector."""
+        try:
+            act(*args)
+        except BaseException:  # nothing may leave a connection behind that waits for nothing
+            self.close()
+            raise
+        self._read()
+        if self.state is not CLOSED:
+            self.update()
+            self._transport.update_interest()
+
+    def later(self, act: Callable[..., None], *args: object) -> None:
+        """Have `act` called in a turn of this connection. Safe from any thread."""
+        self._shared.reactor.call_soon_threadsafe(self._turn, act, *args)
+
+    def next_turn(self, act: Callable[..., None], *args: object) -> None:
+        """Have `act` called in the next turn of the loop."""
+        self._shared.reactor.call_soon(self._turn, act, *args)
+
     # What the transport tells
 
     def on_open(self) -> None:
         self._enter(IDLE)
 
     def on_data(self, data: bytes) -> None:
-        if self.state is LINGERING:
-            self._discarded += len(data)
-            if self._discarded > LINGER_BYTES:
-                self.close()
-            return
-        self._parser.feed(data)
-        if self.state is not HANDLING and self.state is not WRITING:
+        self.received += len(data)
+        if self._successor is not None:
+            self._successor.receive(data)
+        elif self._parser is not None:
+            self._parser.feed(data)
             self._read()
-        elif self._parser.pending >= READ_AHEAD:
-            self._transport.reading = False
+        elif self.state is IDLE and (head := self._shared.heads.whole_request(data)) is not None:
+            self._handle(head, b"", False)
+        else:
+            self._parser = RequestParser(self._shared.heads)
+            self._parser.feed(data)
+            self._read()
 
     def on_eof(self) -> None:
-        if self.state is LINGERING:
+        if self._successor is not None:
+            self._successor.receive_eof()
+        elif self.state is HANDSHAKING:
             self.close()
-            return
-        self._parser.feed_eof()
-        if self.state is WRITING:
-            self.close()  # whoever listens for what is pushed and has closed his side has gone
-        elif self.state is not HANDLING:
+        else:
+            if self._parser is not None:
+                self._parser.feed_eof()
+            exchange = self._exchange
+            if exchange is not None and exchange.receiving is Receiving.COMPLETE and not self._pending():
+                exchange.note_client_left()
             self._read()
 
     def on_plaintext(self) -> None:
-        self._refuse(400, "This port speaks HTTPS, and the request came without TLS.")
+        self._refuse(HTTPError(400, "This port speaks HTTPS, and the request came without TLS.").response())
 
-    def _on_deadline(self) -> None:
-        if self.state is READING_HEADERS or self.state is READING_BODY:
-            self._refuse(408, "The request took too long to arrive.")
-        elif self.state is HANDLING:
-            self._give_up()
-        elif self.state is WRITING:
-            self._beat_or_abort()
-        elif self.state is not IDLE or not self._look_again():
-            self.close()
-        self._transport.settle()
+    def on_progress(self) -> None:
+        if self._exchange is not None:
+            self._exchange.note_progress()
+        elif self._successor is not None:
+            self._successor.note_progress()
 
-    def _look_again(self) -> bool:
-        """Whether something has come since the selector looked: at stop, all idle connections end in one turn."""
-        handled = self.requests
-        self._transport.look()
-        return self.state is not IDLE or self.requests > handled or self._parser.has_pending()
+    def on_writable(self) -> None:
+        if self._exchange is not None:
+            self._exchange.proceed()
+            self._read()
+        elif self._successor is not None:
+            self._successor.write_on()
 
     # Reading
 
+    def _pending(self) -> int:
+        """Return the bytes that have been received and not acted on."""
+        return self._parser.pending if self._parser is not None else 0
+
+    def _may_read(self) -> bool:
+        """Return whether what the parser says next can be acted on now."""
+        if self._has_turn:
+            return False
+        if self._exchange is not None:
+            return self._exchange.receiving is READING_BODY
+        return self.state is IDLE or self.state is READING_HEADERS
+
     def _read(self) -> None:
-        """Act on what the parser says, until it or we have to wait."""
-        next_event = self._parser.next_event
+        """Act on what the parser says, until it or the state says that we have to wait."""
         try:
             for _ in range(EVENT_BUDGET):
-                event = next_event()
-                if isinstance(event, RequestHead):
-                    if event.content_length == 0:
-                        next_event()  # its end, which says nothing new
-                        goes_on = self._handle(event, b"")
-                    else:
-                        goes_on = self._begin_body(event)
-                elif isinstance(event, BodyData):
-                    goes_on = self._on_body(event.data)
-                elif isinstance(event, EndOfMessage):
-                    goes_on = self._on_end()
-                else:
-                    goes_on = self._wait(event)
-                if not goes_on:
+                if not self._may_read():
                     return
+                parser = self._parser
+                if parser is None:
+                    self._pause()
+                    return
+                if (head := parser.next_request()) is not None:  # the usual one of a pipeline
+                    self._handle(head, b"", parser.has_pending())
+                    continue
+                event = parser.next_event()
+                if isinstance(event, RequestHead):
+                    self._begin(event, parser)
+                elif isinstance(event, Pause):
+                    self._pause()
+                    return
+                elif self._exchange is not None:
+                    self._go_on_with(self._exchange, event)
         except ProtocolError as error:
-            self._service.note_refusal(self._transport.client, error)
-            self._refuse(error.status, error.sentence)
-            return
-        self._yield_turn()
-
-    def _begin_body(self, head: RequestHead) -> bool:
-        service = self._service
-        try:
-            is_streamed = service.streams is not None and service.streams(head)
-        except Exception as error:
-            return self._answer(head, failure(head, error), service.reactor.now, keep_alive=False)
-        if is_streamed:
-            wake = partial(service.reactor.call_soon_threadsafe, self._on_upload_room)
-            self._upload = stream = UploadStream(head, service.reactor.time(), wake, paused=head.expects_continue)
-            return self._handle(head, b"", stream)
-        if head.content_length is not None and head.content_length > service.body_limit:
-            raise ProtocolError(BODY_LARGE)
-        body = self._parser.take_body()
-        if body is not None:  # it came with its head
-            return self._handle(head, body)
-        self._enter(READING_BODY)
-        self._upload = Upload(head, service.reactor.time(), service.body_limit)
-        return not head.expects_continue or self._invite_or_refuse(head)
-
-    def _invite_or_refuse(self, head: RequestHead) -> bool:
-        """Answer `Expect: 100-continue`: with the application's refusal, if it has one, before the body is sent."""
-        service, transport = self._service, self._transport
-        if service.preview is not None:
-            scheme = "https" if transport.secure else "http"
-            try:
-                refusal = service.preview(service.request_class(head, b"", transport.client, scheme))
-            except Exception as error:
-                refusal = failure(head, error)
-            if refusal is not None:
-                return self._answer(head, checked(head, refusal), service.reactor.now, keep_alive=False)
-        return self._invite()
-
-    def _invite(self) -> bool:
-        if not self._parser.pending:  # or it comes without having been asked for
-            self._transport.write(CONTINUE)
-        return not self._transport.closed
-
-    def _on_body(self, data: bytes) -> bool:
-        upload = self._upload
-        assert upload is not None
-        if upload.add(data):
-            self._expect_more(upload)
-            return True
-        self._await_handler()
-        return False
-
-    def _expect_more(self, upload: Upload | UploadStream) -> None:
-        """Set the deadline for more of a body: what came buys time, but no silence longer than one between requests."""
-        timeouts = self._service.timeouts
-        self._timer.move(min(upload.deadline(timeouts), self._service.reactor.time() + timeouts.idle))
-
-    def _on_end(self) -> bool:
-        upload, self._upload = self._upload, None
-        if isinstance(upload, Upload):
-            return self._handle(upload.head, upload.take())
-        assert upload is not None
-        upload.end()
-        self._await_handler()
-        return False
-
-    # A body that the handler takes while it comes: READING_BODY while there is room for it, else HANDLING
-
-    def _await_handler(self) -> None:
-        """Its next step is the handler's: to take what has come, or to answer."""
-        if isinstance(self._upload, UploadStream):
-            self._upload.pause(self._service.reactor.time())
-        self._enter(HANDLING)
-        self._read_ahead()
-
-    def _on_upload_room(self) -> None:
-        """The handler has taken what had come, or asks for the first of it."""
-        upload = self._upload
-        if isinstance(upload, UploadStream) and self.state is HANDLING:
-            if self._go_on_with(upload):
-                self._read()
-            self._transport.settle()
-
-    def _go_on_with(self, upload: UploadStream) -> bool:
-        upload.resume(self._service.reactor.time())
-        self._enter(READING_BODY)
-        self._expect_more(upload)
-        return upload.received > 0 or not upload.head.expects_continue or self._invite()
-
-    def _drop_upload(self) -> None:
-        """No more of the body will be read; whoever waits for it is told."""
-        upload, self._upload = self._upload, None
-        if isinstance(upload, UploadStream):
-            upload.close()
-
-    def _wait(self, pause: Pause) -> bool:
-        """The parser needs more bytes, or knows that there are none."""
-        self._transport.reading = True
-        if not self._transport.flush():
-            if self.state is IDLE:
-                self._enter(WRITING)  # the peer does not take its answers: no more requests until it does
-        elif pause is Pause.CLOSED:
+            self._refuse_error(error)
+        except BaseException:
             self.close()
-        elif self.state is IDLE and self._parser.pending:
-            self._enter(READING_HEADERS)
-        return False
+            raise
+        else:
+            self._yield_turn()
+
+    def _begin(self, head: RequestHead, parser: RequestParser) -> None:
+        if head.content_length == 0:
+            parser.next_event()  # its end, which says nothing new
+            self._handle(head, b"", parser.has_pending())
+            return
+        if head.content_length is None or head.content_length <= self._shared.body_limit:
+            body = parser.take_body()
+            if body is not None:  # it arrived with its head
+                self._handle(head, body, parser.has_pending())
+                return
+        exchange = Exchange(self, self._shared, head, self._shared.reactor.time(), READING_BODY)
+        self._begin_exchange(exchange)
+        exchange.begin(head)
+
+    def _go_on_with(self, exchange: Exchange, event: BodyData | EndOfMessage) -> None:
+        if isinstance(event, BodyData):
+            exchange.receive(event.data)
+        else:
+            exchange.complete()
+
+    def _begin_exchange(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._enter(EXCHANGING)
+
+    def invite(self) -> None:
+        """Ask for the body that the client holds back (RFC 9110 §10.1.1)."""
+        if not self._pending():  # or it has arrived without having been asked for
+            self._transport.write(CONTINUE)
+
+    def _pause(self) -> None:
+        """Wait for more bytes, or end, if no more will come."""
+        is_flushed = self._transport.flush()
+        if self._exchange is not None or self.state is CLOSED:
+            return
+        if self._pending():
+            if self.state is IDLE:
+                self._enter(READING_HEADERS)
+        elif not is_flushed:
+            self._await_room()
+        elif self._transport.at_eof:
+            self.close()
+        elif self._parser is not None and self._parser.is_fresh():
+            self._parser = None  # nothing is half read
+
+    def _await_room(self) -> None:
+        """Read no more requests before the client has taken the responses to the earlier ones."""
+        if self.state is not CLOSED:
+            exchange = Exchange(self, self._shared, None, self._shared.reactor.time())
+            self._begin_exchange(exchange)
+            exchange.await_room(None)
 
     def _yield_turn(self) -> None:
-        """The budget of this wake is used up: the others first, then the rest of what has come."""
-        is_flushed = self._transport.flush()
-        if self.state is IDLE and not is_flushed:
-            self._enter(WRITING)
-        elif self.state is IDLE or self.state is READING_BODY:
-            self._transport.reading = False
-            self._service.reactor.call_soon(self._take_turn)
+        """Let the others go first, then go on with the rest of what has arrived."""
+        if self.state is IDLE and not self._transport.flush():
+            self._await_room()
+        elif self._may_read():
+            self._has_turn = True
+            self._shared.reactor.call_soon(self._turn, self._take_turn)
 
     def _take_turn(self) -> None:
-        if self.state is IDLE or self.state is READING_BODY:
-            self._read()
-            self._transport.settle()
+        self._has_turn = False
 
-    # Handling
+    # Handling: the short way
 
-    def _handle(self, head: RequestHead, body: bytes, stream: UploadStream | None = None) -> bool:
-        """Have a request answered; whether the answer is out, or the body to come, and there is more to read."""
+    def _handle(self, head: RequestHead, body: bytes, has_more: bool) -> None:
+        """Have a request answered that has arrived as a whole, perhaps with more behind it."""
         self.requests += 1
-        self._enter(HANDLING)
-        service, transport = self._service, self._transport
-        started = service.reactor.now if service.log is None else service.reactor.time()
-        make_request, application = service.request_class, service.answer
-        # The application's exceptions end here.
+        shared = self._shared
+        started = shared.reactor.now if shared.observer is None else shared.reactor.time()
+        # The application's exceptions end here. (`Shared.ask`, written out: it is done for every request.)
         try:
-            request = make_request(head, body, transport.client, "https" if transport.secure else "http")
+            request = shared.make_request(head, body, self.peer)
             del body  # the request's to keep, or to let go of
-            if stream is not None:
-                request.receive(stream)
-            answer = application(request)
+            answer = shared.answer(request) if head.path or shared.contract.tunnels else no_tunnel()
         except Exception as error:
-            answer = failure(head, error)
+            answer = error_response(head, error)
         except BaseException:  # Ctrl-C and its like: the loop may be run again, and this request is lost
             self.close()
             raise
-        if isinstance(answer, Future):
-            if not answer.done():
-                return self._await_outcome(request, answer, started, stream)
-            answer = outcome(head, answer)
-        elif not isinstance(answer, Response):
-            answer = checked(head, answer)
-        if stream is not None:
-            self._drop_upload()
-        return self._answer(head, answer, started, stream is None)
+        if isinstance(answer, Response) and isinstance(answer.body, bytes):
+            self._respond(head, answer, started, has_more)
+        else:
+            exchange = Exchange(self, shared, head, started)
+            self._begin_exchange(exchange)
+            exchange.take(head, answer, request)
 
-    def _await_outcome(self, request: Request, future: Future[Response], started: float,
-                       stream: UploadStream | None) -> bool:
-        """The application works at it; whether there is a body to come meanwhile."""
-        head = request.head
-        self._exchange = exchange = Exchange(head, started)
-        exchange.wait_for(request, future)
-        self._read_ahead()
-        call_soon = self._service.reactor.call_soon_threadsafe
-        future.add_done_callback(lambda done: call_soon(self._on_outcome, exchange, head, done))
-        return stream is not None and not stream.paused and self._go_on_with(stream)
+    def _respond(self, head: RequestHead, response: Response, started: float, has_more: bool) -> None:
+        """Send a response of bytes. If the socket does not accept all of it, that becomes an exchange."""
+        shared, transport = self._shared, self._transport
+        keep_alive = head.keep_alive and not shared.draining and (has_more or not transport.at_eof)
+        try:
+            data, keep_alive = shared.encoder.encode(response, head, keep_alive)
+        except Exception as error:
+            self._respond(head, error_response(head, error), started, has_more)  # our own responses are well-formed
+            return
+        if has_more and keep_alive and shared.observer is None and transport.queued < HIGH_WATER:
+            transport.enqueue(data)  # more requests have arrived: their responses leave in one send
+        elif not transport.write(data):
+            self._wait_for_room(head, response, started, keep_alive)
+            return
+        elif shared.observer is not None:
+            shared.observe_sent(self.peer, head, response, started)
+        if not keep_alive:
+            self.linger()
+            return
+        if self.state is IDLE:
+            self._since = shared.reactor.now  # idle anew
+        else:
+            self._enter(IDLE)
+        if has_more and shared.reactor.time() - shared.reactor.now > TURN_BUDGET:
+            self._yield_turn()
 
-    def _on_outcome(self, exchange: Exchange, head: RequestHead, future: Future[Response]) -> None:
-        """A future is done: in its own time, and perhaps when nobody waits for it any more."""
-        if self._exchange is exchange:
-            self._exchange = None
-            exchange.release()
-            # Of a body that the handler did not want to the end, the rest is not read: behind it there is no request.
-            is_whole = self._upload is None
-            self._drop_upload()
-            if self._answer(head, outcome(head, future), exchange.started, is_whole):
-                self._read()
-            self._transport.settle()
-        elif not future.cancelled():
-            dispose(outcome(head, future))
+    def _wait_for_room(self, head: RequestHead | None, response: Response, started: float, keep_alive: bool) -> None:
+        if self.state is not CLOSED:
+            exchange = Exchange(self, self._shared, head, started)
+            exchange.keep_alive = keep_alive
+            self._begin_exchange(exchange)
+            exchange.await_room(response)
 
-    def _give_up(self) -> None:
-        """The application has had its time."""
-        exchange = self._exchange
-        assert exchange is not None
-        self._drop_upload()
+    # What an exchange asks of its connection
+
+    def may_continue(self) -> bool:
+        """Return whether another request may follow, as far as the server is concerned."""
+        return not self._shared.draining and (not self._transport.at_eof or self._pending() > 0)
+
+    def finish(self, exchange: Exchange) -> None:
+        """Take note that a response has been sent."""
+        is_clean = exchange.keep_alive and exchange.receiving is Receiving.COMPLETE
         self._drop_exchange()
-        self._answer(exchange.head, HTTPError(503, "The server took too long to answer.").response(),
-                     exchange.started, keep_alive=False)
+        if is_clean:
+            self._enter(IDLE)
+        else:
+            self.linger()
 
-    def _refuse(self, status: int, message: str) -> None:
-        """Answer what cannot be read on; the connection ends, and nothing more of it is parsed."""
-        self._drop_upload()
+    def switch(self, exchange: Exchange, data: bytes, protocol: SwitchedProtocol) -> None:
+        """Send `data`, the last of HTTP, and hand the connection to another protocol."""
+        rest = self._parser.detach() if self._parser is not None else b""
         self._drop_exchange()
-        self._answer(None, HTTPError(status, message).response(), self._service.reactor.now)
+        self._transport.write(data)
+        if self.state is CLOSED:
+            return
+        self._successor = channel = SwitchedChannel(self, self._transport, protocol, self._shared)
+        self._enter(SWITCHED)
+        channel.begin(rest)
+
+    def abort(self) -> None:
+        """Close with a reset: a response cannot be finished."""
+        self._transport.abort()
+        self.close()
+
+    def settle(self) -> None:
+        """Apply what follows from the states, behind something that a switched protocol did by itself."""
+        self._turn(_do_nothing)
+
+    # Refusing
+
+    def _refuse_error(self, error: ProtocolError) -> None:
+        shared = self._shared
+        logger.debug("%s: refused: %s", self.peer.address, error)
+        if shared.observer is not None:
+            shared.tell(shared.observer.refused, self.peer, str(error))
+        response = HTTPError(error.status, error.sentence).response()
+        self._refuse(response, error.method == "HEAD")
+
+    def _refuse(self, response: Response, is_head: bool = False) -> None:
+        """Answer what cannot be read on. The connection ends, and nothing more of it is parsed."""
+        if self._exchange is not None:
+            self._exchange.refuse(response)
+            return
+        started = self._shared.reactor.time()
+        data, _ = self._shared.encoder.encode(response, None, False)
+        if is_head:  # RFC 9110 §9.3.2: no content in the answer to a HEAD
+            data = data[:len(data) - len(response.body)] if isinstance(response.body, bytes) else data
+        if not self._transport.write(data):
+            self._wait_for_room(None, response, started, False)
+            return
+        self._shared.observe_sent(self.peer, None, response, started)
+        self.linger()
 
     # Ending
 
+    def __call__(self) -> None:
+        """Be the callback of the timer. (A bound method would be one more object for every idle connection.)"""
+        self._turn(self._expire)
+
+    def _expire(self) -> None:
+        """The time for the present state is over."""
+        state = self.state
+        if state is EXCHANGING and self._exchange is not None:
+            self._exchange.expire()
+        elif state is READING_HEADERS:
+            self._refuse(HTTPError(408, "The request took too long to arrive.").response())
+        elif state is IDLE:
+            self._end_idle()
+        else:
+            self.close()
+
+    def _end_idle(self) -> None:
+        """Close, unless something has arrived since the selector looked: at stop, all idle ones end in one turn."""
+        handled = self.requests
+        self._transport.poll_now()
+        if self.state is IDLE and self.requests == handled and not self._pending():
+            self.close()
+
+    def linger(self) -> None:
+        """Say that no more follows, and wait for the peer to say so too."""
+        if self._transport.at_eof:
+            self.close()
+        elif self.state is not CLOSED:
+            self._transport.half_close()
+            self._enter(LINGERING)
+            former, self._successor = self._successor, Lingering(self.close, self._since + self._shared.timeouts.linger)
+            if former is not None:
+                former.note_closed()
+
+    def _drop_exchange(self) -> None:
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.end()
+
     def drain(self) -> None:
-        """The server stops: an idle connection ends soon, a busy one after its answer."""
+        """The server stops: an idle connection ends soon, a busy one after its response."""
         if self.state is IDLE:
-            self._timer.move(self._service.reactor.now + self._service.seconds[IDLE])
-        elif self._exchange is not None and self._exchange.pushed is not None:
-            self._exchange.pushed.end()
+            self._since = self._shared.reactor.now
+        if self._exchange is not None:
+            self._exchange.drain()
+        if self._successor is not None:
+            self._successor.drain()
+        self.settle()
 
     def close(self) -> None:
+        """End now, whatever is under way."""
         if self.state is CLOSED:
             return
         self._enter(CLOSED)
         self._timer.cancel()
         self._transport.close()
-        self._drop_upload()
         self._drop_exchange()
-        self._service.connections.discard(self)
-        self._service.on_closed(self)
+        successor, self._successor = self._successor, None
+        if successor is not None:
+            successor.note_closed()
+        shared = self._shared
+        shared.connections.discard(self)
+        if shared.observer is not None:
+            shared.tell(shared.observer.closed, self)
+        shared.on_closed(self)
 
     on_lost = close
+
+
+def _do_nothing() -> None:
+    pass

@@ -1,186 +1,389 @@
-"""JOINT. One request that is being answered, from its handling to the last byte of its answer.
+"""The life of one request, from its head to the last byte of its response.
 
-Most answers are bytes that the socket takes whole, and need none of this. An `Exchange` is made
-for those that take their time: a future that is not done yet, an iterator whose pieces go out at
-the pace of the reader, a file, an answer larger than the socket's buffer.
+An exchange asks the application, receives the body, awaits the answer, sends the response and tells the
+observer. It is made only for requests that take their time: whose body is still arriving, whose answer comes
+later, whose response is not bytes or is more than the socket accepts at once. The others never leave
+`Connection`.
 
-The application's exceptions are judged here too: one that is an `HTTPError` is its answer, any
-other becomes a line in the log and a 500.
+It has two halves, each with a state of its own (see `states`), because a response may be on its way out while
+the request is still on its way in. What it knows of its connection is the `Line`, and no more, so that it does
+not matter how many exchanges a connection has at a time.
 """
 
 from __future__ import annotations
 
-import enum
 import logging
-from collections.abc import Iterator
 from concurrent.futures import Future
-from typing import Any
+from functools import partial
 
-from ..http1 import BodyEncoder
-from ..messages import NOT_YET, FileBody, HTTPError, PushedBody, Request, RequestHead, Response
-from ..net.transport import HIGH_WATER, Transport
-from .shared import Service
+from ..http1 import ProtocolError
+from ..http1.rules import BODY_LARGE
+from ..messages import (
+    GATHER,
+    STREAM,
+    Answered,
+    FileBody,
+    HTTPError,
+    Request,
+    RequestHead,
+    Response,
+    TooSlow,
+    Upgrade,
+)
+from .failures import close_quietly, ensure_response, error_response, file_length, result_of
+from .line import Line
+from .receiving import GatheredBody, IncomingBody, StreamedBody
+from .sending import OutgoingBody, PipeBody, Supply, content_size, outgoing
+from .shared import Shared
+from .states import NAMES, REQUEST_TRANSITIONS, RESPONSE_TRANSITIONS, WAITING, Clock, Listen, Receiving, Responding
 
 logger = logging.getLogger("evloop_http.server")
 
-#: Pieces of an iterator sent in one wake; then others have their turn.
-PIECE_BUDGET = 32
-#: The end of an iterator, which no application can yield. (An empty piece is no end, and None is a mistake.)
-_NO_MORE: Any = object()
+READING_BODY, PAUSED, COMPLETE, LOST = Receiving
+HANDLING, WRITING, STARVED, SENT, FAILED = Responding
 
-
-def failure(head: RequestHead, error: BaseException) -> Response:
-    """The answer in the place of one that failed: what the application asked for, or 500 and a line in the log."""
-    if isinstance(error, HTTPError):
-        return error.response()
-    logger.error("%s: the application failed", head.line, exc_info=error)
-    return HTTPError(500, "The server failed to answer this request.").response()
-
-
-def checked(head: RequestHead, answer: object) -> Response:
-    """`answer`, or a failure if it is no response."""
-    if isinstance(answer, Response):
-        return answer
-    return failure(head, TypeError(f"an application returns a Response, not {type(answer).__name__}"))
-
-
-def outcome(head: RequestHead, future: Future[Response]) -> Response:
-    """The response that a future came to."""
-    if future.cancelled():
-        return HTTPError(503, "The request was cancelled.").response()
-    error = future.exception()
-    return checked(head, future.result()) if error is None else failure(head, error)
-
-
-def file_length(response: Response) -> int | None:
-    """The length of a body that is part of a file, None for another.
-
-    Raises:
-        ValueError: the file has no descriptor or is closed, or the part is none.
-        OSError: the same, as some kinds of files say it.
-    """
-    if not isinstance(response.body, FileBody):
-        return None
-    file, offset, length = response.body
-    file.fileno()
-    if offset < 0 or length < 0:
-        raise ValueError("offset and length of a FileBody are not negative")
-    return length
-
-
-def dispose(response: Response) -> None:
-    """Close a response: a generator's `finally` is the application's code, and may fail like it."""
-    try:
-        response.close()
-    except Exception:
-        logger.exception("closing the body of a response failed")
-
-
-class Progress(enum.Enum):
-    """How far an answer is."""
-
-    WAITING = "for the socket to have room"
-    PAUSED = "for the application to have more"
-    YIELDED = "there is more, but others have their turn first"
-    DONE = "the socket has taken all of it"
-    FAILED = "it cannot be finished"
+#: The status by which an observer is told of a client that left before there was a response (nginx' convention).
+CLIENT_LEFT = 499
 
 
 class Exchange:
-    """A request that is being answered, from its handling to the last byte of its answer."""
+    """One request that takes its time."""
 
-    __slots__ = ("_begun_at", "_framing", "_future", "_pieces", "_request", "_size", "head", "keep_alive", "response",
-                 "scheduled", "started")
+    __slots__ = ("_future", "_has_turn", "_incoming", "_line", "_outgoing", "_request", "_request_since",
+                 "_response_since", "_shared", "_started", "head", "keep_alive", "receiving", "responding")
 
-    def __init__(self, head: RequestHead | None, started: float, keep_alive: bool = False) -> None:
+    def __init__(self, line: Line, shared: Shared, head: RequestHead | None, started: float,
+                 receiving: Receiving = COMPLETE) -> None:
+        self._line = line
+        self._shared = shared
+        #: None if the request could not be read, or there is none and only the queue is to be sent
         self.head = head
-        #: when it was handed to the application, in seconds of the reactor's clock
-        self.started = started
-        self.keep_alive = keep_alive
-        self.response: Response | None = None
-        #: its turn will come without anybody's asking
-        self.scheduled = False
-        self._size = 0       # bytes of content handed to the transport
-        self._begun_at = 0   # what the transport has sent when it has sent the head
+        self.receiving = receiving
+        self.responding = HANDLING
+        self.keep_alive = True
+        self._started = self._request_since = self._response_since = started
         self._request: Request | None = None
+        self._incoming: IncomingBody | None = None
         self._future: Future[Response] | None = None
-        self._framing: BodyEncoder | None = None
-        self._pieces: Iterator[bytes] = iter(())
+        self._outgoing: OutgoingBody | None = None
+        self._has_turn = False  # it will go on by itself
+
+    def __repr__(self) -> str:
+        return f"<Exchange {self.head.line if self.head else '-'}: {self.receiving.name}, {self.responding.name}>"
 
     @property
-    def pushed(self) -> PushedBody | None:
-        """The body of the answer, if it is one that others push into."""
-        body = self.response.body if self.response is not None else None
-        return body if isinstance(body, PushedBody) else None
+    def state_name(self) -> str:
+        """Both states in one word."""
+        return NAMES.get((self.receiving, self.responding), "writing")
 
-    def wait_for(self, request: Request, future: Future[Response]) -> None:
-        """The application works at it."""
-        self._request = request
-        self._future = future
+    @property
+    def request_line(self) -> str:
+        """The request line, for a log."""
+        return self.head.line if self.head is not None else "-"
 
-    def release(self) -> None:
-        """The application is through: let go of what it worked with, for the future knows who waits for it."""
-        self._request = self._future = None
+    def is_over(self) -> bool:
+        """Return whether nothing more will be sent."""
+        return self.responding is SENT or self.responding is FAILED
 
-    def begin(self, transport: Transport, response: Response, framing: BodyEncoder | None) -> None:
-        """Begin with the body; its head is held by the transport already. Without framing none is sent."""
-        self.response = response
-        self._begun_at = transport.sent + transport.queued
-        body = response.body
-        if framing is None or isinstance(body, bytes):
-            transport.flush()
-        elif isinstance(body, FileBody):
-            self._size = body.length
-            transport.send_file(body.file, body.offset, body.length)
+    def _set_receiving(self, state: Receiving) -> None:
+        if state not in REQUEST_TRANSITIONS[self.receiving]:
+            raise RuntimeError(f"a request cannot go from {self.receiving.name} to {state.name}")
+        self.receiving = state
+        self._request_since = self._shared.reactor.time()
+        self._line.note_state()
+
+    def _set_responding(self, state: Responding) -> None:
+        if state not in RESPONSE_TRANSITIONS[self.responding]:
+            raise RuntimeError(f"a response cannot go from {self.responding.name} to {state.name}")
+        self.responding = state
+        self._response_since = self._shared.reactor.time()
+        self._line.note_state()
+
+    # What is waited for
+
+    def wants(self) -> tuple[Listen, float]:
+        """Return whether the socket is to be read, and until when, in seconds of the reactor's clock."""
+        listen, clocks = WAITING[self.receiving, self.responding]
+        return listen, min([self._strikes(clock) for clock in clocks])
+
+    def _strikes(self, clock: Clock) -> float:
+        seconds = self._shared.timeouts
+        if clock is Clock.BODY:
+            return self._incoming.deadline if self._incoming is not None else self._request_since + seconds.body
+        if clock is Clock.HANDLER:
+            return self._request_since + (seconds.handler if seconds.handler is not None else float("inf"))
+        if clock is Clock.HEARTBEAT and isinstance(self._outgoing, PipeBody):
+            return self._response_since + min(self._outgoing.pipe.interval, seconds.write)
+        return self._response_since + seconds.write
+
+    def expire(self) -> None:
+        """Act on the clock that has struck."""
+        _, clocks = WAITING[self.receiving, self.responding]
+        clock = min(clocks, key=self._strikes)
+        if clock is Clock.BODY:
+            self.refuse(HTTPError(408, "The request took too long to arrive.").response())
+        elif clock is Clock.HANDLER:
+            self.refuse(HTTPError(503, "The server took too long to answer.").response())
+        elif clock is Clock.HEARTBEAT and isinstance(self._outgoing, PipeBody):
+            self._response_since = self._shared.reactor.time()
+            self._outgoing.beat(self._line.outlet)
+            self.proceed()
         else:
-            self._pieces = body
-            self._framing = framing
+            self._fail()
 
-    def advance(self, transport: Transport) -> Progress:
-        """Go on with the body as far as the peer takes it."""
-        if self._framing is not None:
-            progress = self._produce(transport, self._framing)
-            if progress is not Progress.DONE:
-                return progress
-            self._framing = None
-        return Progress.WAITING if transport.queued else Progress.DONE
+    # The request
 
-    def _produce(self, transport: Transport, framing: BodyEncoder) -> Progress:
-        """Ask the application's iterator for pieces while there is room for them."""
-        try:
-            for _ in range(PIECE_BUDGET):
-                if transport.closed or transport.queued >= HIGH_WATER:
-                    return Progress.WAITING
-                piece = next(self._pieces, _NO_MORE)
-                if piece is NOT_YET:
-                    return Progress.PAUSED if transport.flush() else Progress.WAITING
-                if piece is _NO_MORE:
-                    transport.write(framing.finish())
-                    return Progress.DONE
-                self._size += len(piece)
-                transport.write(framing.encode(piece))
-        except Exception as error:
-            logger.error("%s: the body of the answer failed", self.head.line if self.head else "-", exc_info=error)
-            return Progress.FAILED
-        return Progress.YIELDED
+    def begin(self, head: RequestHead) -> None:
+        """Ask the application how it wants the body that is on its way.
 
-    def beat(self, transport: Transport) -> None:
-        """Say nothing, to see whether the peer is still there."""
-        if self.pushed is not None and self._framing is not None:
-            transport.write(self._framing.encode(self.pushed.heartbeat))
+        Raises:
+            ProtocolError: the body is larger than allowed.
+        """
+        shared = self._shared
+        self._request = request = shared.make_request(head, b"", self._line.peer)
+        wanted = shared.prepare(head, request)
+        now = shared.reactor.time()
+        if wanted is GATHER:
+            if head.content_length is not None and head.content_length > shared.body_limit:
+                raise ProtocolError(BODY_LARGE)
+            self._incoming = GatheredBody(shared.timeouts, now, shared.body_limit)
+            if head.expects_continue:
+                self._line.invite()
+        elif wanted is STREAM:
+            on_room = partial(self._line.later, self._on_room)
+            self._incoming = body = StreamedBody(shared.timeouts, now, on_room, head.expects_continue)
+            if head.expects_continue:
+                self._set_receiving(PAUSED)
+            request.receive(body.pipe)
+            self._ask(head, request)
+        else:
+            self.respond(ensure_response(head, wanted))
 
-    def end(self, service: Service, transport: Transport) -> None:
-        """It is over, finished or not: tell the application if it is still at work, close what the answer holds.
+    def receive(self, data: bytes) -> None:
+        """Take some of the body.
 
-        The access log is told of a body in pieces here, and how many bytes of it went out; an
-        answer of bytes it was told of when that was written.
+        Raises:
+            ProtocolError: the body is larger than allowed.
+        """
+        if self._incoming is not None and not self._incoming.add(data, self._shared.reactor.time()):
+            self._set_receiving(PAUSED)
+
+    def complete(self) -> None:
+        """Take note that all of the request has arrived."""
+        body, request = self._incoming, self._request
+        self._set_receiving(COMPLETE)
+        if body is not None:
+            body.end()
+        self._incoming = None
+        if isinstance(body, GatheredBody) and request is not None and self.head is not None:
+            request.body = body.take()
+            self._ask(self.head, request)
+
+    def _on_room(self) -> None:
+        """Receive on: the handler has taken what had arrived, or asks for the first of it."""
+        body = self._incoming
+        if self.receiving is not PAUSED or not isinstance(body, StreamedBody) or self.is_over():
+            return
+        body.resume(self._shared.reactor.time())
+        self._set_receiving(READING_BODY)
+        if not body.arrived and self.responding is HANDLING and self.head is not None and self.head.expects_continue:
+            self._line.invite()
+
+    def note_client_left(self) -> None:
+        """Take note that the client sends nothing more, with no request half sent: it has probably left.
+
+        It may also have closed only its half, so it is answered all the same. A body without a natural end is
+        not: whoever listens to events and closes their half has left.
         """
         if self._request is not None:
             self._request.disconnected = True
-        if self._future is not None:
-            self._future.cancel()
-        self.release()
-        if self.response is not None:
-            sent = max(0, min(self._size, transport.sent - self._begun_at))
-            service.record(transport.client, self.head, self.response.status, sent, self.started)
-            dispose(self.response)
+        if self.responding is STARVED and self._outgoing is not None and self._outgoing.beats:
+            self._fail()
+
+    def refuse(self, response: Response) -> None:
+        """Answer what cannot be read or waited for any longer, and let the connection end."""
+        self._let_go()
+        if self.responding is not HANDLING:
+            self._fail()  # the head is out, so there is no other way to say it
+            return
+        self.keep_alive = False
+        self.respond(response)
+
+    # The answer
+
+    def _ask(self, head: RequestHead, request: Request) -> None:
+        self._line.requests += 1
+        self._started = self._shared.reactor.time()
+        self.take(head, self._shared.ask(head, request), request)
+
+    def take(self, head: RequestHead, answer: object, request: Request) -> None:
+        """Take what the application returned: a response, or the future of one."""
+        self._request = request
+        if not isinstance(answer, Future):
+            self.respond(ensure_response(head, answer))
+        elif answer.done():
+            self.respond(result_of(head, answer))
+        else:
+            self._future = answer
+            answer.add_done_callback(partial(self._line.later, self._on_outcome, head))
+
+    def _on_outcome(self, head: RequestHead, future: Future[Response]) -> None:
+        """Respond with what a future contains. By now, perhaps nobody waits for it any more."""
+        if self._future is future and self.responding is HANDLING:
+            self._future = None
+            self.respond(result_of(head, future))
+        elif not future.cancelled():
+            close_quietly(result_of(head, future))
+
+    def respond(self, response: Response) -> None:
+        """Begin with the response."""
+        if self.receiving is not COMPLETE and not (_is_produced(response) and isinstance(self._incoming, StreamedBody)):
+            # The handler has answered without the rest of the body. Behind it there is no request to be found.
+            self._lose_body()
+            self.keep_alive = False
+        if isinstance(response, Upgrade):
+            self._switch(response)
+        else:
+            self._begin_response(response)
+
+    def _switch(self, response: Upgrade) -> None:
+        head = self.head
+        assert head is not None  # an application has answered it
+        try:
+            if self.receiving is not COMPLETE:
+                raise RuntimeError("protocols are switched behind a request, not within it")
+            data = self._shared.encoder.encode_upgrade(response, head)
+        except Exception as error:
+            self._begin_response(error_response(head, error))
+            return
+        self._outgoing = OutgoingBody(response, 0)
+        self._set_responding(WRITING)
+        self._set_responding(SENT)
+        self._line.switch(self, data, response.protocol)
+
+    def _begin_response(self, response: Response) -> None:
+        outlet, encoder, head = self._line.outlet, self._shared.encoder, self.head
+        keep_alive = self.keep_alive and head is not None and head.keep_alive and self._line.may_continue()
+        framing = None
+        try:
+            if isinstance(response.body, bytes):
+                data, self.keep_alive = encoder.encode(response, head, keep_alive)
+            else:
+                data, framing, self.keep_alive = encoder.start(response, head, file_length(response), keep_alive)
+        except Exception as error:
+            close_quietly(response)
+            if head is None:
+                raise  # our own responses are well-formed
+            self._begin_response(error_response(head, error))
+            return
+        self._set_responding(WRITING)
+        if isinstance(response.body, bytes):
+            size = content_size(head, response)
+            self._outgoing = OutgoingBody(response, outlet.sent + outlet.queued + len(data) - size, size)
+            outlet.write(data)
+        else:
+            outlet.enqueue(data)
+            self._outgoing = sending = outgoing(response, outlet, framing)
+            if isinstance(sending, PipeBody):
+                sending.pipe.on_readable = partial(self._line.later, self.proceed)
+        self.proceed()
+
+    def await_room(self, response: Response | None) -> None:
+        """Wait for the client to take what the transport has queued, the end of which is the body of `response`."""
+        outlet = self._line.outlet
+        size = content_size(self.head, response) if response is not None else 0
+        self._outgoing = OutgoingBody(response, outlet.sent + outlet.queued - size, size)
+        self._set_responding(WRITING)
+
+    def _go_on(self) -> None:
+        self._has_turn = False
+        self.proceed()
+
+    def note_progress(self) -> None:
+        """Take note that the client has taken some of what was queued."""
+        # The clock itself: what was sent may have taken the application its time in this turn.
+        self._response_since = self._shared.reactor.time()
+
+    def proceed(self) -> None:
+        """Send as much of the response as the client takes."""
+        outlet, body = self._line.outlet, self._outgoing
+        if body is None or self._has_turn or self.is_over():
+            return
+        if self.responding is STARVED:
+            self._set_responding(WRITING)
+        before = outlet.sent
+        try:
+            supply = body.supply(outlet)
+        except Exception as error:
+            self._log_failure(error)
+            self._fail()
+            return
+        if self.is_over():  # the socket has gone meanwhile
+            return
+        if outlet.sent > before:
+            self.note_progress()
+        if supply is Supply.YIELDED:
+            self._has_turn = True
+            self._line.next_turn(self._go_on)
+        elif supply is Supply.STARVED:
+            self._set_responding(STARVED)
+        elif supply is Supply.DONE and not outlet.queued:
+            self._set_responding(SENT)
+            self._line.finish(self)
+
+    def _log_failure(self, error: Exception) -> None:
+        if isinstance(error, TooSlow):
+            logger.debug("%s: %s", self.request_line, error)
+        else:
+            logger.error("%s: the body of the response failed", self.request_line, exc_info=error)
+
+    # The end
+
+    def drain(self) -> None:
+        """Come to an end soon: the server stops."""
+        if self._outgoing is not None:
+            self._outgoing.drain()
+
+    def _fail(self) -> None:
+        self._set_responding(FAILED)
+        self._line.abort()
+
+    def _lose_body(self) -> None:
+        body, self._incoming = self._incoming, None
+        if body is not None:
+            body.lose()
+        if self.receiving is READING_BODY or self.receiving is PAUSED:
+            self._set_receiving(LOST)
+
+    def _let_go(self) -> None:
+        """Tell the application, if it is still at work, that nobody waits for it any more."""
+        if self._request is not None:
+            self._request.disconnected = True
+        future, self._future = self._future, None
+        if future is not None:
+            future.cancel()
+        self._lose_body()
+
+    def end(self) -> None:
+        """Let go of everything. The response may have been sent or not."""
+        complete = self.responding is SENT
+        if complete:
+            self._lose_body()
+        else:
+            self.responding = FAILED
+            self._let_go()
+        self._request = None
+        sending, self._outgoing = self._outgoing, None
+        response = sending.response if sending is not None else None
+        if self._shared.observer is not None and (response is not None or self.head is not None):
+            status = CLIENT_LEFT if response is None else response.status
+            size = sending.sent(self._line.outlet) if sending is not None else 0
+            seconds = self._shared.reactor.time() - self._started
+            self._shared.observe(Answered(self._line.peer, self.head, status, size, seconds, complete))
+        if response is not None:
+            close_quietly(response)
+
+
+def _is_produced(response: Response) -> bool:
+    """Return whether the body is made while it is sent, perhaps of what is still being received."""
+    return not isinstance(response.body, bytes | FileBody)

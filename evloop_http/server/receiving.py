@@ -1,167 +1,132 @@
-"""JOINT. The body of a request on its way to the application: gathered whole, or handed on while it comes.
+"""The body of a request while it arrives: gathered whole, or handed on through a pipe.
 
-Most handlers want a body whole, and are called when it is there: an `Upload` gathers it. A handler
-that takes what should never be in memory at once is called with the head, and works in a thread of
-its own while the loop reads on. Between the two stands an `UploadStream`, one small buffer: the loop
-puts in what comes, the handler takes out all that there is, and waits where there is nothing.
+Most handlers want a body whole, and are called when it is there: a `GatheredBody`. A handler that reads what
+should never be in memory at once is called with the head, and works in a thread of its own while the loop
+receives: a `StreamedBody`, which has a `Pipe` between the two.
 
-*Back-pressure is not reading.* When the buffer is full, the connection no longer reads the socket;
-the kernel's buffers fill, its TCP window closes, and the peer waits. When the handler has emptied
-the buffer it says so to the loop, which reads on. So a connection holds that buffer and a little read
-ahead, however large the body and however slow the handler, and a peer is not charged for time that the
-handler took.
+*Back-pressure is not reading.* When the pipe is full, the connection no longer reads the socket; the kernel's
+buffers fill, its TCP window closes, and the client waits. When the handler has emptied the pipe, the loop
+reads on. So a connection holds one pipe and a little read ahead, however large the body and however slow the
+handler, and a client is not charged for the handler's time.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Self
 
 from ..http1 import ProtocolError
 from ..http1.rules import BODY_LARGE
-from ..messages import HTTPError, RequestHead
+from ..messages import HTTPError, Pipe
 from .states import Timeouts
 
-#: Bytes that may wait for a handler before the connection stops reading.
-BUFFER_SIZE = 256 * 1024
+
+class IncomingBody:
+    """Counts what arrives, and knows when more must have arrived."""
+
+    __slots__ = ("_since", "_timeouts", "arrived", "deadline")
+
+    def __init__(self, timeouts: Timeouts, now: float) -> None:
+        self._timeouts = timeouts
+        self._since = now
+        #: bytes so far
+        self.arrived = 0
+        #: in seconds of the reactor's clock
+        self.deadline = 0.0
+        self._extend(now)
+
+    def _extend(self, now: float) -> None:
+        """Set the deadline: what has arrived buys time, but no silence longer than one between requests."""
+        timeouts = self._timeouts
+        self.deadline = min(self._since + timeouts.body + self.arrived / timeouts.body_rate, now + timeouts.idle)
+
+    def add(self, data: bytes, now: float) -> bool:
+        """Take some of the body. Return whether there is room for more now.
+
+        Raises:
+            ProtocolError: the body is larger than allowed.
+        """
+        self.arrived += len(data)
+        self._extend(now)
+        return True
+
+    def end(self) -> None:
+        """Take note that all of it has arrived."""
+
+    def lose(self) -> None:
+        """Take note that the rest will not arrive."""
 
 
-def joined(gathered: bytes | bytearray, data: bytes) -> bytes | bytearray:
-    """Both: a body that comes at once is not copied, pieces are gathered in place."""
-    if not gathered:
-        return data
-    if not isinstance(gathered, bytearray):
-        gathered = bytearray(gathered)
-    gathered += data
-    return gathered
-
-
-class Upload:
+class GatheredBody(IncomingBody):
     """A body that is gathered.
 
     Args:
         limit: bytes; a longer body is refused.
     """
 
-    __slots__ = ("_body", "_limit", "head", "started")
+    __slots__ = ("_body", "_limit")
 
-    def __init__(self, head: RequestHead, started: float, limit: int) -> None:
-        self.head = head
-        self.started = started
+    def __init__(self, timeouts: Timeouts, now: float, limit: int) -> None:
+        super().__init__(timeouts, now)
         self._limit = limit
         self._body: bytes | bytearray = b""
 
-    def add(self, data: bytes) -> bool:
-        """Keep some of the body; that more may follow.
-
-        Raises:
-            ProtocolError: it is larger than the limit.
-        """
-        if len(self._body) + len(data) > self._limit:
+    def add(self, data: bytes, now: float) -> bool:
+        if self.arrived + len(data) > self._limit:
             raise ProtocolError(BODY_LARGE)
-        self._body = joined(self._body, data)
-        return True
-
-    def deadline(self, timeouts: Timeouts) -> float:
-        """When more of it must have come: only what has come moves it, not that something comes."""
-        return self.started + timeouts.body + len(self._body) / timeouts.body_rate
+        if not self._body:
+            self._body = data  # a body that arrives at once is not copied
+        else:
+            if not isinstance(self._body, bytearray):
+                self._body = bytearray(self._body)
+            self._body += data
+        return super().add(data, now)
 
     def take(self) -> bytes:
-        """What has come; it is not kept here any longer."""
+        """Return what has arrived. It is not kept here any longer."""
         body, self._body = self._body, b""
         return bytes(body)
 
 
-class UploadStream:
-    """A body that a handler iterates over while it comes; the loop fills it, one other thread empties it.
+class StreamedBody(IncomingBody):
+    """A body that a handler reads while it arrives. Made in the loop's thread.
 
     Args:
-        on_room: called in the handler's thread when it has emptied the buffer of a body that was paused.
-        paused: whether nothing is to come before the handler asks.
+        on_room: called in the handler's thread when it has emptied a full pipe.
+        paused: whether nothing is to arrive before the handler asks (`Expect: 100-continue`).
     """
 
-    __slots__ = ("_arrival", "_body", "_home", "_is_lost", "_is_whole", "_on_room", "_paused_at", "head", "paused",
-                 "received", "started")
+    __slots__ = ("_paused_at", "pipe")
 
-    def __init__(self, head: RequestHead, started: float, on_room: Callable[[], object], paused: bool) -> None:
-        self.head = head
-        self.started = started
-        #: bytes that have come
-        self.received = 0
-        #: nothing is read, for the handler has not taken what came
-        self.paused = paused
-        self._paused_at = started
-        self._on_room = on_room
-        self._body: bytes | bytearray = b""
-        self._is_whole = self._is_lost = False
-        self._arrival = threading.Condition()
-        self._home = threading.get_ident()
-
-    # For the connection, in the loop's thread
-
-    def add(self, data: bytes) -> bool:
-        """Put some of the body in; whether more may follow now."""
-        with self._arrival:
-            self.received += len(data)
-            self._body = joined(self._body, data)
-            self.paused = paused = len(self._body) >= BUFFER_SIZE
-            self._arrival.notify()
-        return not paused
-
-    def pause(self, now: float) -> None:
-        """Take note of when reading was stopped."""
+    def __init__(self, timeouts: Timeouts, now: float, on_room: Callable[[], object], paused: bool) -> None:
+        super().__init__(timeouts, now)
         self._paused_at = now
+        self.pipe = Pipe(paused=paused, home=threading.get_ident())
+        self.pipe.on_writable = on_room
+
+    def add(self, data: bytes, now: float) -> bool:
+        super().add(data, now)
+        if self.pipe.closed or self.pipe.write(data):  # whoever closed it wants no more, and what arrives is dropped
+            return True
+        self._paused_at = now
+        return False
 
     def resume(self, now: float) -> None:
-        """Go on: the time in between is not the peer's."""
-        self.started += now - self._paused_at
-
-    def deadline(self, timeouts: Timeouts) -> float:
-        """As that of an `Upload`."""
-        return self.started + timeouts.body + self.received / timeouts.body_rate
+        """Go on. The time in between was the handler's, not the client's."""
+        self._since += now - self._paused_at
+        self._extend(now)
 
     def end(self) -> None:
-        """All of it has come."""
-        with self._arrival:
-            self._is_whole = True
-            self._arrival.notify_all()
+        self.pipe.end()
+        self._forget()
 
-    def close(self) -> None:
-        """Nothing more will come; a handler that waits for the rest learns that there is none."""
-        with self._arrival:
-            if not self._is_whole:
-                self._is_lost = True
-                self._body = b""
-                self._arrival.notify_all()
+    def lose(self) -> None:
+        self.pipe.end(HTTPError(400, "The body did not arrive whole."))
+        self._forget()
 
-    # For the handler, in its own thread
+    def _forget(self) -> None:
+        self.pipe.on_writable = _nothing  # it refers to the connection, and the handler may keep the pipe
 
-    def __iter__(self) -> Self:
-        return self
 
-    def __next__(self) -> bytes:
-        """All that has come and was not taken yet; waits for some.
-
-        Raises:
-            HTTPError: 400, the rest will not come: the peer has gone, was too slow or broke a rule.
-            RuntimeError: it would be waited for in the loop's own thread, and so for ever.
-        """
-        with self._arrival:
-            while not self._body:
-                if self._is_lost:
-                    raise HTTPError(400, "The body did not come whole.")
-                if self._is_whole:
-                    raise StopIteration
-                self._make_room()
-                if threading.get_ident() == self._home:
-                    raise RuntimeError("a streamed body is waited for in a worker thread, not in the loop's")
-                self._arrival.wait()
-            body, self._body = self._body, b""
-            self._make_room()
-        return bytes(body)
-
-    def _make_room(self) -> None:
-        if self.paused:
-            self.paused = False
-            self._on_room()
+def _nothing() -> None:
+    pass

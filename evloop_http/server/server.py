@@ -1,6 +1,6 @@
-"""JOINT. A `Server` puts an application on the net: it listens, limits, drains, stops and counts.
+"""A `Server` puts an application on the net: it listens, limits, drains, stops and counts.
 
-What is said on a connection is `connection`'s affair, how connections are taken `net.listener`'s,
+What is said on a connection is `connection`'s affair, how connections are accepted `net.listener`'s,
 and what is answered the application's, which is handed in.
 """
 
@@ -15,19 +15,21 @@ import ssl
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from email.utils import formatdate
+from functools import partial
 
 from ..http1 import HeadParser, Limits, ResponseEncoder
+from ..messages import Application, Contract, Observer, Origin, Peer, TlsPeer
 from ..net.binding import bind_address, bind_path
 from ..net.certificates import make_context
-from ..net.listener import Listener
+from ..net.listener import Listener, address_of
 from ..net.reactor import Reactor
 from ..net.transport import Transport
 from .connection import Connection
-from .shared import Application, Log, Service
-from .states import State, Timeouts
+from .shared import Shared, combined
+from .states import STATE_NAMES, State, Timeouts
 
 logger = logging.getLogger("evloop_http.server")
 
@@ -40,23 +42,22 @@ class Server:
 
     Args:
         application: a callable from `Request` to `Response`, or to a `concurrent.futures.Future`
-            of one. An attribute `request_class` of it is the class of the requests it is given,
-            `preview` is asked before a body is invited (`Expect: 100-continue`), `streams` is
-            given a `RequestHead` and says whether the body is taken while it comes, and `close`
-            is called when the server has stopped.
+            of one. What else it may have is written in `evloop_http.messages.contract`.
         reactor: the loop to live on; a new one if none is given, which is then the server's to close.
         limits: how much of everything is read.
         timeouts: how long everything may take.
         max_connections: open at a time; more wait in the kernel's backlog.
-        max_stream: bytes of a body that is taken while it comes, where that is more than
+        max_stream: bytes of a body that is read while it arrives, where that is more than
             `Limits.body`; 413 beyond it.
-        access_log: who is told of every answer, e.g. `evloop_http.access.AccessLog`.
+        access_log: an observer that writes a line for every response, e.g. `evloop_http.AccessLog`.
+        observers: whoever else is told what happens on the connections; see `evloop_http.messages.Observer`.
         server_header: the value of the `Server` field; empty for none.
     """
 
     def __init__(self, application: Application, *, reactor: Reactor | None = None, limits: Limits | None = None,
                  timeouts: Timeouts | None = None, max_connections: int = 16_384, max_stream: int = 1 << 30,
-                 access_log: Log | None = None, server_header: str = "evloop_http") -> None:
+                 access_log: Observer | None = None, observers: Iterable[Observer] = (),
+                 server_header: str = "evloop_http") -> None:
         limits = limits or Limits()
         self.reactor = reactor or Reactor()
         self.max_connections = max_connections
@@ -66,14 +67,15 @@ class Server:
         self._force_timer = self.reactor.timer(self._force)
         self._date_timer = self.reactor.timer(self._forget_date)
         self._ended = Counter[str]()
-        self._service = Service(
-            application=application,
+        watching = [*([access_log] if access_log is not None else []), *observers]
+        self._shared = Shared(
+            contract=Contract(application),
             reactor=self.reactor,
             heads=HeadParser(replace(limits, body=max(limits.body, max_stream))),
             encoder=ResponseEncoder(server_header, self._tell_date),
             timeouts=timeouts or Timeouts(),
             body_limit=limits.body,
-            log=access_log,
+            observer=combined(watching),
             on_closed=self._on_closed,
         )
 
@@ -112,8 +114,9 @@ class Server:
         except OSError:
             sock.close()
             raise
-        listener = Listener(self.reactor, sock, has_room=self._has_room, adopt=self._adopt, context=tls,
-                            path=None if path is None else os.fspath(path))
+        origin = Origin(address_of(sock), "http" if tls is None else "https")
+        listener = Listener(self.reactor, sock, has_room=self._has_room, adopt=partial(self._adopt, origin),
+                            context=tls, path=None if path is None else os.fspath(path))
         self._listeners.append(listener)
         listener.resume()
 
@@ -145,10 +148,12 @@ class Server:
     # Connections come and go
 
     def _has_room(self) -> bool:
-        return len(self._service.connections) < self.max_connections
+        return len(self._shared.connections) < self.max_connections
 
-    def _adopt(self, transport: Transport) -> None:
-        Connection(transport, self._service)
+    def _adopt(self, origin: Origin, transport: Transport, address: str, port: int) -> None:
+        is_tls = origin.scheme == "https"
+        peer = TlsPeer(address, port, origin, transport.tls_facts) if is_tls else Peer(address, port, origin)
+        Connection(transport, peer, self._shared)
 
     def _on_closed(self, connection: Connection) -> None:
         ended = self._ended
@@ -156,7 +161,7 @@ class Server:
         ended["requests"] += connection.requests
         ended["bytes_in"] += connection.received
         ended["bytes_out"] += connection.sent
-        if self._service.draining:
+        if self._shared.draining:
             self._finish_if_drained()
         else:
             for listener in self._listeners:
@@ -167,18 +172,18 @@ class Server:
     @property
     def connections(self) -> int:
         """Connections open now."""
-        return len(self._service.connections)
+        return len(self._shared.connections)
 
     def stats(self) -> dict[str, int | dict[str, int]]:
         """Counters since the server was made, and how many connections are in each state now."""
-        live = list(self._service.connections)
-        states = Counter(connection.state for connection in live)
+        live = list(self._shared.connections)
+        states = Counter(connection.state_name for connection in live)
         return {
             "connections": self._ended["connections"] + len(live),
             "requests": self._ended["requests"] + sum(connection.requests for connection in live),
             "bytes_in": self._ended["bytes_in"] + sum(connection.received for connection in live),
             "bytes_out": self._ended["bytes_out"] + sum(connection.sent for connection in live),
-            "open": {state.value: states[state] for state in State if state is not State.CLOSED},
+            "open": {name: states[name] for name in STATE_NAMES},
         }
 
     # Running
@@ -196,7 +201,7 @@ class Server:
         self._refuse_if_stopped()
 
         def on_signal() -> None:
-            if self._service.draining:
+            if self._shared.draining:
                 self._force()
             else:
                 self._begin_stop(grace)
@@ -248,30 +253,30 @@ class Server:
         return self._stopped.wait(timeout)
 
     def _begin_stop(self, grace: float) -> None:
-        service = self._service
+        shared = self._shared
         if self._stopped.is_set():
             return
-        if not service.draining:
+        if not shared.draining:
             for listener in self._listeners:
                 listener.close()
-            service.draining = True
-            service.seconds[State.IDLE] = min(_LAST_IDLE, grace, service.seconds[State.IDLE])
-            for connection in list(service.connections):
+            shared.draining = True
+            shared.seconds[State.IDLE] = min(_LAST_IDLE, grace, shared.seconds[State.IDLE])
+            for connection in list(shared.connections):
                 connection.drain()
         self._force_timer.move(self.reactor.now + grace)
         self._finish_if_drained()
 
     def _force(self) -> None:
-        for connection in list(self._service.connections):
+        for connection in list(self._shared.connections):
             connection.close()
         self._finish_if_drained()
 
     def _finish_if_drained(self) -> None:
-        if not self._service.connections and not self._stopped.is_set():
+        if not self._shared.connections and not self._stopped.is_set():
             self._force_timer.cancel()
             self._date_timer.cancel()
             try:
-                getattr(self._service.application, "close", _nothing)()
+                self._shared.contract.close()
             except Exception:  # the host's code
                 logger.exception("closing the application failed")
             self._stopped.set()
@@ -282,7 +287,7 @@ class Server:
         Raises:
             RuntimeError: a callback of that reactor calls this; `stop(0)` is for there.
         """
-        self._service.draining = True
+        self._shared.draining = True
         for listener in self._listeners:
             listener.close(drain=False)
         self._force()
@@ -298,11 +303,7 @@ class Server:
         return formatdate(now, usegmt=True)
 
     def _forget_date(self) -> None:
-        self._service.encoder.forget_date()
-
-
-def _nothing() -> None:
-    """The `close` of an application that has none."""
+        self._shared.encoder.forget_date()
 
 
 def _url(listener: Listener) -> str:

@@ -1,21 +1,17 @@
-"""JOINT. What the connections of a server share: their states, how long each may last, whom they ask.
-
-There is one `Service` for a server, made by it and handed to every connection: nothing is kept
-for each connection that can be kept once.
-"""
+"""What the connections of a server share. Nothing is kept for each connection that can be kept once."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from types import FunctionType, MethodType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
-from ..http1 import WITHOUT_CONTENT, HeadParser, Limits, ProtocolError, ResponseEncoder
-from ..messages import Request, RequestHead, Response
+from ..http1 import HeadParser, Limits, ResponseEncoder
+from ..messages import Answered, ConnectionFacts, Contract, Observer, Peer, Request, RequestHead, Response
 from ..net.reactor import Reactor
+from .failures import error_response, no_tunnel
+from .sending import content_size
 from .states import State, Timeouts
 
 if TYPE_CHECKING:
@@ -23,62 +19,95 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("evloop_http.server")
 
-#: What answers requests: at once, or by a future. (`Any`: an application may name the class of its
-#: requests by an attribute `request_class`, and its argument is then narrower than `Request`.)
-Application = Callable[[Any], Response | Future[Response]]
-
-
-class Log(Protocol):
-    """Who is told of every answer (see `access`)."""
-
-    def record(self, client: str, head: RequestHead | None, status: int, size: int, seconds: float) -> None: ...
-
 
 @dataclass(slots=True)
-class Service:
-    """What all the connections of a server share."""
+class Shared:
+    """The application, the reactor, the limits, and who watches. One for each server."""
 
-    #: answers requests; that it keeps to its contract is checked
-    application: Callable[[Request], object]
+    contract: Contract
     reactor: Reactor
     heads: HeadParser
     encoder: ResponseEncoder
     timeouts: Timeouts
     #: bytes of a body that is gathered; of others, the limit is that of `heads`
     body_limit: int = Limits().body
-    log: Log | None = None
+    observer: Observer | None = None
     #: called when a connection has ended
     on_closed: Callable[[Connection], None] = lambda connection: None
     #: no connection is kept any more
     draining: bool = False
     connections: set[Connection] = field(default_factory=set)
+    #: how long a connection may be in a state without an exchange
     seconds: dict[State, float] = field(init=False)
-    #: the application, bound once: calling an instance would look its `__call__` up every time
+    make_request: type[Request] = field(init=False)
     answer: Callable[[Request], object] = field(init=False)
-    #: what the application wants its requests to be
-    request_class: type[Request] = field(init=False)
-    #: asked before a body is invited (`Expect: 100-continue`); its answer, if any, goes out instead
-    preview: Callable[[Request], object] | None = field(init=False)
-    #: asked whether it takes the body of a request while that comes
-    streams: Callable[[RequestHead], bool] | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.seconds = self.timeouts.by_state()
-        application: Any = self.application
-        self.answer = application if isinstance(application, FunctionType | MethodType) else application.__call__
-        self.request_class = getattr(application, "request_class", Request)
-        self.preview = getattr(application, "preview", None)
-        self.streams = getattr(application, "streams", None)
+        self.make_request = self.contract.request_class
+        self.answer = self.contract.answer
 
-    def note_refusal(self, client: str, error: ProtocolError) -> None:
-        """Say in the debug log which rule a peer broke."""
-        logger.debug("%s: refused: %s", client, error)
+    def ask(self, head: RequestHead, request: Request) -> object:
+        """Have the application answer. Its exceptions end here; what it returns is not checked."""
+        try:
+            # Only the target of a CONNECT has no path.
+            return self.answer(request) if head.path or self.contract.tunnels else no_tunnel()
+        except Exception as error:
+            return error_response(head, error)
 
-    def record(self, client: str, head: RequestHead | None, status: int, size: int, started: float) -> None:
-        """Tell the access log, if there is one, of an answer with so many bytes of content."""
-        if self.log is not None:
-            sent = 0 if status in WITHOUT_CONTENT or (head is not None and head.method == "HEAD") else size
-            try:
-                self.log.record(client, head, status, sent, self.reactor.time() - started)
-            except Exception:  # the host's code, like the application
-                logger.exception("the access log failed")
+    def prepare(self, head: RequestHead, request: Request) -> object:
+        """Ask the application how it wants the body that is on its way: `GATHER`, `STREAM`, or a refusal."""
+        try:
+            return self.contract.prepare(request) if head.path or self.contract.tunnels else no_tunnel()
+        except Exception as error:
+            return error_response(head, error)
+
+    def observe_sent(self, peer: Peer, head: RequestHead | None, response: Response, started: float) -> None:
+        """Tell the observer of a response of bytes that the socket has accepted at once."""
+        if self.observer is not None:
+            seconds = self.reactor.time() - started
+            self.observe(Answered(peer, head, response.status, content_size(head, response), seconds, True))
+
+    def observe(self, answer: Answered) -> None:
+        """Tell the observer what became of a request."""
+        if self.observer is not None:
+            self.tell(self.observer.answered, answer)
+
+    def tell(self, notify: Callable[..., None], *args: object) -> None:
+        """Call a method of the observer: the host's code, which may fail like the application."""
+        try:
+            notify(*args)
+        except Exception:
+            logger.exception("an observer failed")
+
+
+class Observers(Observer):
+    """Several observers as one."""
+
+    def __init__(self, observers: Sequence[Observer]) -> None:
+        self._observers = observers
+
+    def opened(self, connection: ConnectionFacts) -> None:
+        for observer in self._observers:
+            observer.opened(connection)
+
+    def entered(self, connection: ConnectionFacts, state: str) -> None:
+        for observer in self._observers:
+            observer.entered(connection, state)
+
+    def answered(self, answer: Answered) -> None:
+        for observer in self._observers:
+            observer.answered(answer)
+
+    def refused(self, peer: Peer, reason: str) -> None:
+        for observer in self._observers:
+            observer.refused(peer, reason)
+
+    def closed(self, connection: ConnectionFacts) -> None:
+        for observer in self._observers:
+            observer.closed(connection)
+
+
+def combined(observers: Sequence[Observer]) -> Observer | None:
+    """Return one observer for all of them; None for none."""
+    return Observers(observers) if len(observers) > 1 else next(iter(observers), None)

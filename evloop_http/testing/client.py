@@ -1,12 +1,18 @@
-"""A client for tests that needs no socket: requests go to an application as a call, answers come back whole.
+"""A client for tests that needs no socket: requests go to an application as a call, responses come back whole.
 
     client = Client(app)
     assert client.get("/users/1").json() == {"id": 1}
 
-Nothing is pretended on the way. A request is written by our `RequestEncoder` and read by the parser
-that a server has; the answer is encoded, checked and read back in the same manner. So a request that no
-server would take is refused here too, an answer with a wrong length fails the test, and what answers
-`HEAD` has no body. Only the network is missing, and with it deadlines, limits on connections and TLS.
+Nothing is faked on the way. A request is written by our `RequestEncoder` and read by the parser of the
+server; the response is encoded, checked and read back in the same manner. So a request that no server would
+accept is refused here too, a response with a wrong length fails the test, and the response to `HEAD` has no body.
+Only the network is missing, and with it deadlines, limits on connections and TLS.
+
+A body always arrives together with its head, so the application is called at once, and never asked to `prepare`.
+
+*A response that goes on* (server-sent events) is read as far as it has been written when the handler returns. Then
+the client leaves, as a browser does whose tab is closed: the stream is closed, and its `on_close` is called.
+A body that a worker thread produces is read to its end.
 
 What an application raises, other than an `HTTPError`, is raised in the test; an `App` answers its
 handlers' errors by itself, with a 500.
@@ -17,8 +23,10 @@ from __future__ import annotations
 import http.cookiejar
 import json
 import secrets
+import threading
+import time
 import urllib.request
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from email.message import Message
 from functools import cached_property
@@ -36,7 +44,23 @@ from ..http1 import (
     ResponseHead,
     ResponseParser,
 )
-from ..messages import FileBody, Headers, HeaderSource, HTTPError, Request, RequestHead, Response, make_field
+from ..messages import (
+    Application,
+    Contract,
+    FileBody,
+    FilePieces,
+    Headers,
+    HeaderSource,
+    HTTPError,
+    Origin,
+    Peer,
+    Pipe,
+    Request,
+    RequestHead,
+    Response,
+    Upgrade,
+    make_field,
+)
 
 #: name to content, or to (file name, content) or (file name, content, content type)
 Files = Mapping[str, bytes | tuple[str, bytes] | tuple[str, bytes, str]]
@@ -45,6 +69,8 @@ Files = Mapping[str, bytes | tuple[str, bytes] | tuple[str, bytes, str]]
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 20
 _LIMITS = Limits(request_line=1 << 20, head=1 << 20, fields=1000, body=1 << 40)
+#: The port that requests come from: the first of those that no service owns (RFC 6335 §6).
+_PORT = 49152
 
 
 class Reply:
@@ -85,13 +111,14 @@ class Client:
         headers: sent with every request that does not set them itself.
         address: the IP address that the application sees.
         follow: whether to follow redirects, unless a request says otherwise.
-        patience: seconds to wait for a future.
+        patience: seconds to wait for a future, or for the rest of a body that a thread produces.
     """
 
-    def __init__(self, application: Callable[[Any], Response | Future[Response]], *, base: str = "http://localhost",
+    def __init__(self, application: Application, *, base: str = "http://localhost",
                  headers: HeaderSource = (), address: str = "127.0.0.1", follow: bool = False,
                  patience: float = 30) -> None:
         self.application = application
+        self._contract = Contract(application)
         self.base = base
         self.headers = Headers(headers)
         self.address = address
@@ -110,9 +137,7 @@ class Client:
 
     def close(self) -> None:
         """End what the application has running (the worker threads of an `App`)."""
-        close = getattr(self.application, "close", None)
-        if close is not None:
-            close()
+        self._contract.close()
 
     def get(self, url: str, **options: Any) -> Reply:
         """`request` with GET."""
@@ -158,7 +183,8 @@ class Client:
 
         Raises:
             ValueError: no server would take this request.
-            RuntimeError: the application's answer is none that could be sent; or redirects have no end.
+            RuntimeError: the application's answer cannot be sent, or switches protocols; or redirects have no end.
+            TimeoutError: the answer, or the rest of its body, is not there after `patience` seconds.
         """
         content, content_type = _content(body, json, form, files)
         fields = [*([("Content-Type", content_type)] if content_type else []), *self.headers.pairs()]
@@ -194,23 +220,24 @@ class Client:
         if cookies and not any(name.lower() == "cookie" for name, _ in fields):
             fields = [*fields, ("Cookie", cookies)]
         head, body = _read_request(self._writer.encode(method, target, fields, content))
-        made = getattr(self.application, "request_class", Request)(head, body, self.address, parts.scheme)
-        streams = getattr(self.application, "streams", None)
-        if head.content_length != 0 and streams is not None and streams(head):
-            made.receive(iter([body] if body else []))
-        reply = _read_reply(_encode(head, self._answer(made)), method, url)
+        port = _PORT if self.address else 0
+        peer = Peer(self.address, port, Origin((parts.hostname or "", parts.port or 0), parts.scheme))
+        answer = self._answer(self._contract.request_class(head, body, peer))
+        reply = _read_reply(_encode(head, answer, self.patience), method, url)
         self.cookies.extract_cookies(_CookieSource(reply.headers), asked)  # type: ignore[arg-type]
         return reply
 
     def _answer(self, request: Request) -> Response:
         try:
-            answer = self.application(request)
+            answer = self._contract.answer(request)
             if isinstance(answer, Future):
                 answer = answer.result(self.patience)
         except HTTPError as error:
             return error.response()
         if not isinstance(answer, Response):
             raise TypeError(f"an application returns a Response, not {type(answer).__name__}")
+        if isinstance(answer, Upgrade):
+            raise RuntimeError("this client cannot switch protocols: ask a server, with a client of that protocol")
         return answer
 
 
@@ -234,11 +261,11 @@ def _read_request(raw: bytes) -> tuple[RequestHead, bytes]:
     return head, parser.take_body() or b""
 
 
-def _encode(head: RequestHead, response: Response) -> bytes:
-    """The answer as it would go on the wire.
+def _encode(head: RequestHead, response: Response, patience: float) -> bytes:
+    """Return the response as it would go on the wire.
 
     Raises:
-        RuntimeError: it is none that could be sent.
+        RuntimeError: it cannot be sent.
     """
     encoder = ResponseEncoder("")
     try:
@@ -248,15 +275,39 @@ def _encode(head: RequestHead, response: Response) -> bytes:
         raw, framing, _ = encoder.start(response, head, length, True)
         if framing is None:
             return raw
-        pieces: Iterable[bytes] = [_part_of(response.body)] if isinstance(response.body, FileBody) else response.body
-        return b"".join([raw, *map(framing.encode, pieces), framing.finish()])
+        return b"".join([raw, *map(framing.encode, _pieces(response, patience)), framing.finish()])
     finally:
         response.close()
 
 
-def _part_of(body: FileBody) -> bytes:
-    body.file.seek(body.offset)
-    return body.file.read(body.length)
+def _pieces(response: Response, patience: float) -> Iterable[bytes]:
+    body = response.body
+    if isinstance(body, bytes):
+        return [body]
+    if isinstance(body, FileBody):
+        return FilePieces(body)
+    return read_pipe(body, patience) if isinstance(body, Pipe) else body
+
+
+def read_pipe(pipe: Pipe, patience: float) -> Iterator[bytes]:
+    """Read a pipe to its end; one with a heartbeat, which has no natural end, as far as it has been written.
+
+    Raises:
+        TimeoutError: there is no end after so many seconds.
+        BaseException: the error that the writer ended with.
+    """
+    changed = threading.Event()
+    pipe.on_readable = changed.set
+    deadline = time.monotonic() + patience
+    while True:
+        changed.clear()
+        data = pipe.read()
+        if data:
+            yield data
+        elif pipe.finished or pipe.heartbeat:
+            return
+        elif not changed.wait(deadline - time.monotonic()):
+            raise TimeoutError(f"the body has no end after {patience} seconds")
 
 
 def _read_reply(raw: bytes, method: str, url: str) -> Reply:

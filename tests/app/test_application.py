@@ -17,14 +17,15 @@ import pytest
 
 from asking import PATIENCE, answer, content, make_request
 from evloop_http import App, FileBody, HTTPError, Request, Response, Server, StaticFiles, after
-from evloop_http.app.application import Endpoint
+from evloop_http.app.middleware import CallNext
+from evloop_http.messages import GATHER
 
 NOTHING: dict[str, str] = {}
 
 
 @pytest.fixture
 def app() -> Iterator[App]:
-    app = App(workers=2, queue=1)
+    app = App(threads=2, queue=1)
     yield app
     app.close()
 
@@ -134,15 +135,15 @@ def test_a_converter_of_ones_own_works_in_routes_registered_after_it(app: App) -
 
 
 def test_a_converter_that_is_no_regular_expression_is_refused_at_once(app: App) -> None:
-    with pytest.raises(ValueError, match="no regular expression"):
+    with pytest.raises(ValueError, match="not a regular expression"):
         app.converter("bad", "(")
 
 
 # -- middleware
 
 
-def tracing(trace: list[str], name: str) -> Callable[[Request, Endpoint], Any]:
-    def middleware(request: Request, call_next: Endpoint) -> Any:
+def tracing(trace: list[str], name: str) -> Callable[[Request, CallNext], Any]:
+    def middleware(request: Request, call_next: CallNext) -> Any:
         trace.append(f"{name} in")
         answer = call_next(request)
 
@@ -184,7 +185,7 @@ def test_middleware_sees_an_answer_for_every_request(app: App, target: str, meth
 
 def test_a_middleware_may_answer_by_itself_and_with_sugar(app: App) -> None:
     @app.middleware
-    def closed(request: Request, call_next: Endpoint) -> str:
+    def closed(request: Request, call_next: CallNext) -> str:
         return "closed today"
 
     app.get("/")(returning("open"))
@@ -193,7 +194,7 @@ def test_a_middleware_may_answer_by_itself_and_with_sugar(app: App) -> None:
 
 def test_a_middleware_may_change_the_request_and_the_answer(app: App) -> None:
     @app.middleware
-    def user(request: Request, call_next: Endpoint) -> Any:
+    def user(request: Request, call_next: CallNext) -> Any:
         request.user = "ada"  # type: ignore[attr-defined]
         response = call_next(request)
         assert isinstance(response, Response)
@@ -210,7 +211,7 @@ def test_a_middleware_may_change_the_request_and_the_answer(app: App) -> None:
 def test_an_error_of_a_middleware_is_an_answer_to_those_outside_of_it(app: App, error: Exception, when: str) -> None:
     trace: list[str] = []
 
-    def broken(request: Request, call_next: Endpoint) -> Any:
+    def broken(request: Request, call_next: CallNext) -> Any:
         if when == "before":
             raise error
 
@@ -449,7 +450,7 @@ def test_a_threaded_handler_runs_in_a_worker_with_all_the_middleware(app: App) -
     names: list[str] = []
 
     @app.middleware
-    def note(request: Request, call_next: Endpoint) -> Any:
+    def note(request: Request, call_next: CallNext) -> Any:
         names.append(threading.current_thread().name)
         answer = call_next(request)
         assert isinstance(answer, Response)  # there, nobody has to wait
@@ -702,7 +703,7 @@ def test_a_converter_that_fails_is_answered_and_logged_like_a_handler(
     app.middleware(tracing(trace, "m"))
     app.converter("bad", "[a-z]+", lambda text: NOTHING[text])
     app.post("/{x:bad}")(returning("x"))
-    assert app.preview(make_request("POST", "/abc")) is None
+    assert app.prepare(make_request("POST", "/abc")) is GATHER
     assert answer(app, make_request("POST", "/abc")).status == 500
     assert trace == ["m in", "m out 500"]
     assert [record.getMessage() for record in caplog.records] == ["POST /abc HTTP/1.1: the handler failed"]
@@ -711,7 +712,7 @@ def test_a_converter_that_fails_is_answered_and_logged_like_a_handler(
 def test_an_unexpected_error_is_logged_with_the_requests_id_if_it_has_one(
         app: App, caplog: pytest.LogCaptureFixture) -> None:
     @app.middleware
-    def give_id(request: Any, call_next: Endpoint) -> Any:
+    def give_id(request: Any, call_next: CallNext) -> Any:
         request.id = "r-1\n"
         return call_next(request)
 
@@ -737,49 +738,6 @@ def test_errors_without_a_handler_come_in_the_form_that_the_client_prefers(
         assert (response.status, response.headers["Content-Type"]) == (status, media_type)
     assert answer(app, make_request("GET", "/refuses", {"Accept": accept})).headers["Retry-After"] == "7"
     assert answer(app, make_request("POST", "/fails", {"Accept": accept})).headers["Allow"] == "GET, HEAD, OPTIONS"
-
-
-# -- before the body comes
-
-
-def test_preview_looks_into_what_is_mounted_and_leaves_the_request_as_it_was(app: App) -> None:
-    trace: list[str] = []
-    middle, inner, api = App(), App(), App()
-    inner.post("/here/{x}")(returning("x"))
-    inner.error(404)(lambda request, error: "the inner page")
-    inner.middleware(tracing(trace, "inner"))
-    api.post("/")(returning("x"))
-    middle.mount("/b", inner)
-    app.mount("/a", middle)
-    app.mount("/function", returning("x"))
-    app.host("{sub}.test", api)
-    for target in ("/a/b/here/1", "/function/x", "http://a.test/"):
-        request = make_request("POST", target)
-        path = request.path
-        assert app.preview(request) is None
-        assert (request.path, dict(request.params)) == (path, {})
-    assert trace == []
-    refused = app.preview(make_request("POST", "/a/b/nowhere"))
-    assert refused is not None
-    assert (refused.status, content(refused)) == (404, b"the inner page")
-    assert trace == ["inner in", "inner out 404"]
-    for method, target, status in [("PUT", "/a/b/here/1", 405), ("POST", "/a/x", 404), ("POST", "http://a.test/x", 404),
-                                   ("POST", "/a/b/here/1/", 308)]:
-        other = app.preview(make_request(method, target))
-        assert other is not None
-        assert other.status == status
-
-
-def test_preview_refuses_what_no_route_takes_and_nothing_else(app: App) -> None:
-    app.post("/here")(returning("x"))
-    app.error(404)(lambda request, error: "the site's page")
-    assert app.preview(make_request("POST", "/here")) is None
-    missing = app.preview(make_request("POST", "/nowhere"))
-    assert missing is not None
-    assert (missing.status, content(missing)) == (404, b"the site's page")
-    other = app.preview(make_request("PUT", "/here"))
-    assert other is not None
-    assert (other.status, other.headers["Allow"]) == (405, "OPTIONS, POST")
 
 
 # -- once with the world

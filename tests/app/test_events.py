@@ -1,8 +1,9 @@
-"""Server-sent events, and the pushed bodies below them: pieces from any thread, silence, and who leaves when."""
+"""Server-sent events: from any thread, in silence, through middleware, and who leaves when."""
 
 from __future__ import annotations
 
 import http.client
+import logging
 import threading
 from collections.abc import Iterator
 
@@ -13,8 +14,9 @@ from hypothesis import strategies as st
 from asking import PATIENCE
 from evloop_http import App, Request, Response, Server
 from evloop_http.app.events import HEARTBEAT, EventStream, encode_event
-from evloop_http.messages import NOT_YET, PushedBody
-from evloop_http.server.states import State, Timeouts
+from evloop_http.app.middleware import CallNext
+from evloop_http.messages import PIPE_SIZE, FileBody, Pipe, TooSlow
+from evloop_http.server.states import Timeouts
 from fakes import GET, FakeNet, Peer, get
 
 
@@ -77,7 +79,7 @@ def test_events_go_out_as_they_are_sent(net: FakeNet, radio: Radio) -> None:
     assert radio.streams[0].send("two\nlines", event="news", id="7", retry=100)
     net.settle()
     assert body_of(peer) == b"data: one\n\nevent: news\nid: 7\nretry: 100\ndata: two\ndata: lines\n\n"
-    assert peer.state() is State.WRITING
+    assert peer.state() == "writing"
 
 
 def test_what_was_sent_before_the_answer_began_goes_out_first() -> None:
@@ -91,7 +93,7 @@ def test_what_was_sent_before_the_answer_began_goes_out_first() -> None:
     peer.send(GET)
     [answer] = peer.answers()
     assert answer.body == b"data: early\n\n"
-    assert peer.state() is State.IDLE
+    assert peer.state() == "idle"
     net.close()
 
 
@@ -100,7 +102,7 @@ def test_a_stream_that_ends_leaves_the_connection_to_the_next_request(net: FakeN
     radio.streams[0].send("last")
     radio.streams[0].end()
     net.settle()
-    assert peer.state() is State.IDLE
+    assert peer.state() == "idle"
     assert radio.closed == 1
     assert not radio.streams[0].send("nobody hears it")
     peer.send(GET)
@@ -121,7 +123,7 @@ def test_silence_is_broken_by_a_heartbeat(net: FakeNet, radio: Radio) -> None:
     for count in range(1, 5):
         net.advance(15)
         assert body_of(peer) == HEARTBEAT * count
-    assert peer.state() is State.WRITING
+    assert peer.state() == "writing"
     net.advance(14)
     radio.streams[0].send("x")
     net.settle()
@@ -140,7 +142,7 @@ def test_the_heartbeat_is_never_rarer_than_the_deadline_for_writing() -> None:
 def test_a_peer_that_closes_is_noticed_at_once(net: FakeNet, radio: Radio) -> None:
     peer = tuned(net)
     peer.end()
-    assert peer.state() is State.CLOSED
+    assert peer.state() == "closed"
     assert radio.closed == 1
     assert radio.streams[0].closed
     assert not radio.streams[0].send("nobody hears it")
@@ -149,7 +151,7 @@ def test_a_peer_that_closes_is_noticed_at_once(net: FakeNet, radio: Radio) -> No
 def test_a_peer_that_resets_is_noticed_at_once(net: FakeNet, radio: Radio) -> None:
     peer = tuned(net)
     peer.reset()
-    assert peer.state() is State.CLOSED
+    assert peer.state() == "closed"
     assert radio.closed == 1
 
 
@@ -158,15 +160,16 @@ def test_a_peer_that_takes_nothing_is_cut_off_by_the_deadline(net: FakeNet, radi
     peer.sock.room = 3
     radio.streams[0].send("more than three bytes")
     net.settle()
-    assert peer.state() is State.WRITING
+    assert peer.state() == "writing"
     net.advance(30)
-    assert peer.state() is State.CLOSED
+    assert peer.state() == "closed"
     assert peer.sock.aborted
     assert radio.closed == 1
 
 
-def test_a_peer_that_is_too_slow_for_what_is_pushed_is_cut_off(caplog: pytest.LogCaptureFixture) -> None:
-    radio = Radio(waiting=10)
+def test_a_peer_that_reads_too_slowly_is_cut_off_and_nobody_is_alarmed(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    radio = Radio(size=10_000)
     net = FakeNet(radio)
     peer = tuned(net)
     peer.sock.room = 0
@@ -178,16 +181,46 @@ def test_a_peer_that_is_too_slow_for_what_is_pushed_is_cut_off(caplog: pytest.Lo
         assert sent < 1000
     net.settle()
     peer.take()
-    assert peer.state() is State.CLOSED
+    assert peer.state() == "closed"
     assert radio.closed == 1
-    assert "too slowly" in caplog.text
+    assert [record.levelname for record in caplog.records if "more slowly" in record.getMessage()] == ["DEBUG"]
+    assert not [record for record in caplog.records if record.levelno > logging.DEBUG]
     net.close()
+
+
+def test_a_listener_that_reads_nothing_holds_a_bounded_number_of_bytes() -> None:
+    stream = EventStream()
+    sent = 0
+    while stream.send("x" * 100_000):
+        sent += 1
+        assert sent < 10
+    assert stream.written < PIPE_SIZE + 100_010
+    assert not stream.send("x")
+    kept = stream.read()
+    assert len(kept) == stream.written
+    with pytest.raises(TooSlow, match="more slowly"):
+        stream.read()
+    small = EventStream(size=10)
+    assert [small.send("x" * 10), small.send("y")] == [True, False]
+
+
+def test_what_is_sent_to_a_client_that_has_gone_goes_nowhere() -> None:
+    closed: list[bool] = []
+    stream = EventStream(on_close=lambda: closed.append(True))
+    assert stream.send("x")
+    stream.close()
+    stream.close()
+    assert (stream.closed, closed) == (True, [True])
+    assert (stream.send("y"), stream.push(b"z"), stream.read()) == (False, False, b"")
+    ended = EventStream()
+    ended.end()
+    assert (ended.ended, ended.push(b"x")) == (True, False)
 
 
 def test_a_stopping_server_ends_the_streams(net: FakeNet, radio: Radio) -> None:
     peer = tuned(net)
-    net.service.draining = True
-    for connection in list(net.service.connections):
+    net.shared.draining = True
+    for connection in list(net.shared.connections):
         connection.drain()
     net.settle()
     assert peer.got.endswith(b"0\r\n\r\n")
@@ -198,7 +231,7 @@ def test_nobody_listens_to_the_body_of_a_head(net: FakeNet, radio: Radio) -> Non
     peer = net.connect()
     peer.send(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n")
     assert peer.got.endswith(b"\r\n\r\n")
-    assert peer.state() is State.IDLE
+    assert peer.state() == "idle"
     assert radio.closed == 1
 
 
@@ -254,18 +287,86 @@ def test_types_and_ids_have_no_line_end(text: str) -> None:
         stream.send("x", event=text)
     with pytest.raises(ValueError, match="line end"):
         stream.send("x", id=text)
-    assert next(stream) is NOT_YET
+    assert stream.read() == b""
 
 
-def test_a_pushed_body_without_a_heartbeat_is_only_waited_for() -> None:
-    body = PushedBody()
+# Middleware around them
+
+def shouting(request: Request, call_next: CallNext) -> Response:
+    response = call_next(request)
+    response.transform(bytes.upper)
+    return response
+
+
+def quoting(request: Request, call_next: CallNext) -> Response:
+    response = call_next(request)
+    old = response.body
+    assert not isinstance(old, bytes | FileBody)
+    response.body = (b"> " + piece for piece in old)
+    return response
+
+
+@pytest.fixture
+def app() -> App:
+    app = App()
+
+    @app.get("/events")
+    def events(request: Request) -> Response:
+        stream = EventStream()
+        stream.send("early")
+        app.streams.append(stream)  # type: ignore[attr-defined]
+        return stream.response()
+
+    app.get("/pieces")(lambda request: Response(iter([b"one", b"two"])))
+    app.streams = []  # type: ignore[attr-defined]
+    return app
+
+
+def test_middleware_transforms_a_stream_of_events_and_its_heartbeat(app: App) -> None:
+    app.middleware(shouting)
+    net = FakeNet(app)
+    peer = net.connect()
+    peer.send(get("/events"))
+    assert body_of(peer) == b"DATA: EARLY\n\n"
+    app.streams[0].send("late")  # type: ignore[attr-defined]
+    net.settle()
+    net.advance(15)
+    app.streams[0].end()  # type: ignore[attr-defined]
+    net.settle()
+    assert peer.answers()[0].body == b"DATA: EARLY\n\nDATA: LATE\n\n:\n\n"
+    assert peer.state() == "idle"
+    net.close()
+
+
+def test_a_generator_over_the_old_body_works_for_an_iterator(app: App) -> None:
+    app.middleware(quoting)
+    net = FakeNet(app)
+    peer = net.connect()
+    peer.send(get("/pieces"))
+    assert peer.answers()[0].body == b"> one> two"
+    net.close()
+
+
+def test_a_generator_over_a_stream_of_events_is_an_error_that_says_what_to_do(
+        app: App, caplog: pytest.LogCaptureFixture) -> None:
+    app.middleware(quoting)
+    net = FakeNet(app)
+    peer = net.connect()
+    peer.send(get("/events"))
+    assert body_of(peer) == b"> data: early\n\n"
+    assert peer.state() == "closed"
+    assert "response.transform" in caplog.text
+    net.close()
+
+
+def test_a_body_that_is_written_without_a_heartbeat_is_only_waited_for() -> None:
+    body = Pipe()
     net = FakeNet(lambda request: Response(body))
     peer = net.connect()
     peer.send(GET)
-    for _ in range(10):
-        net.advance(30)
+    net.advance(10)
     assert body_of(peer) == b""
-    body.push(b"at last")
+    body.write(b"at last")
     body.end()
     net.settle()
     assert peer.answers()[0].body == b"at last"

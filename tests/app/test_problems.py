@@ -8,7 +8,7 @@ import pytest
 
 from asking import content, make_request
 from evloop_http import HTTPError, Request, Response
-from evloop_http.app.problems import busy, error_response, request_id
+from evloop_http.app.problems import busy, error_response, printable_id
 
 MISSING = HTTPError(404, "There is nothing at this address.")
 
@@ -69,7 +69,7 @@ def test_an_id_cannot_forge_a_line_and_is_not_endless(identity: object, shown: s
     request = make_request()
     if identity is not None:
         request.id = identity  # type: ignore[assignment,unused-ignore,attr-defined]
-    assert request_id(request) == shown
+    assert printable_id(request) == shown
 
 
 @pytest.mark.parametrize("accept", [None, "text/html", "application/json"])

@@ -31,12 +31,12 @@ COMMANDS = ["demo", "serve", "run"]
 SHOP = """
 from evloop_http import App, Response, StaticFiles
 
-app = App(workers=2)
-own = app.workers
+app = App(threads=2)
+own = app.threads
 
 @app.get("/")
 def home(request):
-    return f"own workers: {app.workers is own}"
+    return f"own threads: {app.threads is own}"
 
 def function(request):
     return Response("function")
@@ -351,8 +351,8 @@ def test_the_banner_is_in_colour_only_on_a_terminal_that_wants_it(shop: Path, en
 
 
 @pytest.mark.parametrize(("target", "options", "said"), [
-    ("shop:app", [], "own workers: True"),
-    ("shop:Site.app", ["--worker-threads", "3"], "own workers: False"),
+    ("shop:app", [], "own threads: True"),
+    ("shop:Site.app", ["--worker-threads", "3"], "own threads: False"),
     ("shop:function", [], "function"),
     ("shop:factory", [], "factory"),
 ])

@@ -16,7 +16,7 @@ from hypothesis.strategies import SearchStrategy
 
 import oracle
 from evloop_http.http1 import Limits
-from evloop_http.http1.body import CountedBody
+from evloop_http.http1.body import FixedLengthDecoder
 from evloop_http.http1.strategies import SentRequest, limits, mutations, pipelines, requests, streams
 from evloop_http.http1.stream import MessageParser
 from hostile import LINES, TABLES, Line, chunks, request
@@ -159,14 +159,14 @@ def test_a_parser_that_loses_a_byte_between_two_pieces_fails(monkeypatch: pytest
 
 
 def test_a_parser_that_reads_one_byte_too_many_differs_from_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(CountedBody, "decode", lambda body, buffer, start: _too_much(body, buffer, start))
+    monkeypatch.setattr(FixedLengthDecoder, "decode", lambda body, buffer, start: _too_much(body, buffer, start))
     raw = request(b"Content-Length: 3", body=b"abcdef")
     for reader in READERS:
         with pytest.raises(AssertionError, match=f"{reader} reads it differently"):
             check_against(reader, raw)
 
 
-def _too_much(body: CountedBody, buffer: bytes, start: int) -> tuple[bytes, int]:
+def _too_much(body: FixedLengthDecoder, buffer: bytes, start: int) -> tuple[bytes, int]:
     body.left = 0
     return buffer[start:start + 4], start + 4
 

@@ -1,19 +1,30 @@
-"""Responses on the wire: what the encoder says, and what readers that are not ours make of it."""
+"""Responses on the wire: what the encoder sends, and what readers that are not ours read in it."""
 
 from __future__ import annotations
 
 import http.client
 import io
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from answering import Answer, answers, asked, in_pieces, unframed
-from evloop_http.http1 import CONTINUE, RequestHead, ResponseEncoder
-from evloop_http.http1.strategies import as_cased, bodies, field_names
-from evloop_http.messages import Headers, HTTPError, MutableHeaders, Response
+from evloop_http.http1 import (
+    CONTINUE,
+    SWITCHED,
+    EndOfMessage,
+    HeadParser,
+    RequestHead,
+    ResponseEncoder,
+    ResponseHead,
+    ResponseParser,
+)
+from evloop_http.http1.strategies import as_cased, bodies, field_names, field_values, tokens
+from evloop_http.messages import Headers, HeaderSource, HTTPError, MutableHeaders, Response, Upgrade
+from evloop_http.messages.contract import SwitchedProtocol
 from reading import read
 
 
@@ -69,8 +80,13 @@ def test_a_status_without_a_known_reason_has_one_all_the_same() -> None:
 
 @pytest.mark.parametrize("status", [0, 99, 100, 101, 199, 600, 1000, -200])
 def test_a_status_that_ends_no_request_is_misuse(status: int) -> None:
-    with pytest.raises(RuntimeError):
-        encoded(Response(b"", status))
+    """`Response` refuses it at birth; the encoder has the last look at what was assigned later."""
+    response = Response(b"")
+    response.status = status
+    with pytest.raises(RuntimeError, match="between 200 and 599"):
+        encoded(response)
+    with pytest.raises(RuntimeError, match="between 200 and 599"):
+        in_pieces(response, [])
 
 
 def test_repeated_fields_are_sent_each_on_its_line_and_in_order() -> None:
@@ -231,10 +247,11 @@ def test_a_length_is_told_once_however_the_application_wrote_it() -> None:
 
 def test_a_transfer_coding_is_not_the_applications_to_set() -> None:
     for value in ("chunked", "identity"):
-        with pytest.raises(RuntimeError):
-            encoded(Response("hello", headers={"transfer-encoding": value}))
-        with pytest.raises(RuntimeError):
-            in_pieces(Response(iter([]), headers={"Transfer-Encoding": value}), [])
+        for keep_alive in (True, False):
+            with pytest.raises(RuntimeError, match="Transfer-Encoding"):
+                encoded(Response("hello", headers={"transfer-encoding": value}), keep_alive=keep_alive)
+            with pytest.raises(RuntimeError, match="Transfer-Encoding"):
+                in_pieces(Response(iter([]), headers={"Transfer-Encoding": value}), [], keep_alive=keep_alive)
 
 
 def test_what_is_refused_is_refused_again() -> None:
@@ -289,13 +306,115 @@ def test_a_field_is_one_line_or_no_field(name: str, value: str) -> None:
         assert len(lines) == 4
 
 
-# Memory
+# The end of HTTP
+
+def upgrade(name: str = "echo", headers: HeaderSource = ()) -> Upgrade:
+    """A response that switches protocols. Nobody speaks the other one here: these tests are about the head."""
+    return Upgrade(cast(SwitchedProtocol, object()), name, headers)
+
+
+def test_an_upgrade_names_its_protocol_and_frames_nothing() -> None:
+    encoder = ResponseEncoder("me", date=lambda: "now")
+    raw = encoder.encode_upgrade(upgrade("websocket", {"Sec-WebSocket-Accept": "x", "Set-Cookie": "a=b"}), asked())
+    assert raw == (b"HTTP/1.1 101 Switching Protocols\r\nDate: now\r\nServer: me\r\nSec-WebSocket-Accept: x\r\n"
+                   b"Set-Cookie: a=b\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+
+
+def test_a_tunnel_is_opened_by_a_200_that_names_no_protocol() -> None:
+    for name in ("", "echo"):
+        raw = ResponseEncoder("").encode_upgrade(upgrade(name, {"X": "y"}), tunnel())
+        assert raw == b"HTTP/1.1 200 OK\r\nX: y\r\n\r\n"
+
+
+@pytest.mark.parametrize("method", ["GET", "CONNECT"])
+def test_the_application_does_not_frame_an_upgrade(method: str) -> None:
+    request = tunnel() if method == "CONNECT" else asked(method)
+    headers = {"Connection": "close", "Content-Length": "5", "upgrade": "h2c"}
+    assert ResponseEncoder("").encode_upgrade(upgrade("echo", headers), request) \
+        == ResponseEncoder("").encode_upgrade(upgrade("echo"), request)
+    with pytest.raises(RuntimeError, match="Transfer-Encoding"):
+        ResponseEncoder("").encode_upgrade(upgrade("echo", {"Transfer-Encoding": "chunked"}), request)
+
+
+def test_an_upgrade_without_a_name_or_of_http_1_0_is_misuse() -> None:
+    encoder = ResponseEncoder("")
+    with pytest.raises(RuntimeError, match="names its protocol"):
+        encoder.encode_upgrade(upgrade(""), asked())
+    for request in (asked(version="1.0"), HeadParser().parse(b"CONNECT a:1 HTTP/1.0\r\n\r\n")):
+        with pytest.raises(RuntimeError, match=r"HTTP/1\.0"):
+            encoder.encode_upgrade(upgrade(), request)
+
+
+@pytest.mark.parametrize("evil", ["a\r\nSet-Cookie: b", "a\nb", "a\0", "\u0100"])
+def test_no_line_end_comes_from_the_name_or_a_header_of_an_upgrade(evil: str) -> None:
+    named, headed = upgrade(), upgrade()
+    named.name = evil
+    headed._headers = MutableHeaders.from_fields((("x", ("X", evil)),))
+    for response in (named, headed):
+        with pytest.raises(RuntimeError, match="no header may contain"):
+            ResponseEncoder("").encode_upgrade(response, asked())
+    with pytest.raises(ValueError, match="no header may carry"):
+        upgrade(evil)
+
+
+def tunnel() -> RequestHead:
+    return HeadParser().parse(b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n")
+
+
+@given(tokens(), st.lists(st.tuples(field_names(), field_values()), max_size=4), st.sampled_from(["GET", "CONNECT"]),
+       st.binary(max_size=20))
+def test_our_parser_reads_an_upgrade_and_gives_away_what_follows(
+        name: str, fields: list[tuple[str, str]], method: str, behind: bytes) -> None:
+    request = tunnel() if method == "CONNECT" else asked(method)
+    raw = ResponseEncoder("").encode_upgrade(upgrade(name, fields), request)
+    parser = ResponseParser()
+    parser.expect(method)
+    parser.feed(raw + behind)
+    head = parser.next_event()
+    assert isinstance(head, ResponseHead)
+    assert head.status == (200 if method == "CONNECT" else 101)
+    assert head.headers.get("upgrade", "") == ("" if method == "CONNECT" else name)
+    assert unframed((lower, value) for lower, value in head.headers.pairs() if lower != "Upgrade") == fields
+    assert isinstance(parser.next_event(), EndOfMessage)
+    assert parser.next_event() is SWITCHED
+    assert parser.detach() == behind
+
+
+def test_http_client_reads_an_upgrade() -> None:
+    wire = Wire(ResponseEncoder("").encode_upgrade(upgrade("echo", {"X": "y"}), asked()) + b"behind")
+    response = http.client.HTTPResponse(wire, method="GET")  # type: ignore[arg-type]
+    response.begin()
+    assert (response.status, response.reason) == (101, "Switching Protocols")
+    assert (response.getheader("upgrade"), response.getheader("connection"), response.getheader("x")) \
+        == ("echo", "Upgrade", "y")
+    assert response.read() == b""
+    assert wire.read() == b"behind"
+
+
+@pytest.mark.parametrize("method", ["GET", "CONNECT"])
+def test_h11_reads_an_upgrade_and_switches(method: str) -> None:
+    h11 = pytest.importorskip("h11")
+    client = h11.Connection(h11.CLIENT)
+    headers = [("Host", "a"), ("Connection", "upgrade"), ("Upgrade", "echo")]
+    client.send(h11.Request(method=method, target="a:1" if method == "CONNECT" else "/", headers=headers))
+    client.send(h11.EndOfMessage())
+    request = tunnel() if method == "CONNECT" else asked(method)
+    client.receive_data(ResponseEncoder("").encode_upgrade(upgrade("echo", {"X": "y"}), request) + b"behind")
+    response = client.next_event()
+    assert response.status_code == (200 if method == "CONNECT" else 101)
+    assert (b"x", b"y") in response.headers
+    assert client.next_event() is h11.PAUSED
+    assert client.their_state is h11.SWITCHED_PROTOCOL
+    assert client.trailing_data[0] == b"behind"
+
+
+# The cache of heads
 
 @given(st.lists(st.tuples(st.sampled_from(["hello", "", "x" * 5]), st.sampled_from([200, 204, 304, 404]),
                           st.sampled_from([{}, {"X": "y"}, {"Connection": "close"}, {"Content-Length": "5"}]),
                           st.sampled_from(["GET", "HEAD"]), st.sampled_from(["1.1", "1.0"]), st.booleans()),
                               max_size=12))
-def test_nobody_can_see_that_heads_are_remembered(
+def test_nobody_can_see_that_heads_are_cached(
         answers: list[tuple[str, int, dict[str, str], str, str, bool]]) -> None:
     encoder = ResponseEncoder("me", date=lambda: "now")
 

@@ -84,6 +84,9 @@ def test_a_continue_is_waited_for_only_where_a_body_follows(
     (["G/T / HTTP/1.1"], rules.METHOD, 0),
     (["GET x HTTP/1.1"], rules.TARGET, 4),
     (["DELETE /%1 HTTP/1.1"], rules.PERCENT, 7),
+    (["GET /a%00 HTTP/1.1"], rules.PATH_CONTROL, 4),
+    (["DELETE /%0d%0AX?y HTTP/1.1"], rules.PATH_CONTROL, 7),
+    (["get http://a/%0a HTTP/1.1"], rules.PATH_CONTROL, 4),
     (["GET / http/1.1"], rules.VERSION_FORM, 6),
     (["GET / HTTP/1.7"], rules.VERSION, 6),
     (["GET / HTTP/1.1", "X: y"], rules.HOST_MISSING, 0),
@@ -104,7 +107,7 @@ def test_a_continue_is_waited_for_only_where_a_body_follows(
     (["POST / HTTP/1.1", "Host: a", "Content-Length: 10485761"], rules.BODY_LARGE, 0)])
 def test_each_rule_of_a_head_is_named_with_its_place(lines: list[str], rule: rules.Rule, offset: int) -> None:
     assert refused(*lines) == (rule, offset)
-    assert refused(*lines) == (rule, offset), "a second time, with what was remembered of the first"
+    assert refused(*lines) == (rule, offset), "a second time, with what was cached of the first"
 
 
 def test_of_two_broken_lines_the_first_is_named() -> None:
@@ -181,8 +184,8 @@ def test_heads_that_share_lines_do_not_mix(several: list[SentRequest]) -> None:
             assert seen(heads.parse(raw)) == meant(sent)[0]
 
 
-def test_what_two_heads_disagree_on_is_not_remembered_from_the_other() -> None:
-    """A line is remembered for itself; what it means with others, or in another version, is not."""
+def test_what_two_heads_disagree_on_is_not_cached_from_the_other() -> None:
+    """A line is cached by itself; its meaning together with others, or in another version, is not."""
     heads = HeadParser()
     for _ in range(3):
         for version, kept in [(b"1.1", True), (b"1.0", False)]:

@@ -96,6 +96,14 @@ def test_only_the_characters_of_a_target_are_taken() -> None:
         assert (read([to(b"/", b"G" + raw + b"T")])[0][0] == "head") == (raw.isalnum() or raw in b"!#$%&'*+-.^_`|~")
 
 
+def test_every_encoded_octet_is_taken_in_a_path_but_nul_cr_and_lf() -> None:
+    for raw in EVERY_OCTET:
+        for octet in (b"%%%02x" % raw[0], b"%%%02X" % raw[0]):
+            for target in (b"/a" + octet + b"b", b"http://a/" + octet):
+                assert (read([to(target)])[0][0] == "head") == (raw not in b"\0\r\n")
+            assert read([to(b"/?" + octet)])[0][0] == "head"
+
+
 def test_only_hexadecimal_digits_make_a_chunk_size_and_only_crlf_ends_a_chunk() -> None:
     for raw in EVERY_OCTET:
         if raw in b"0123456789abcdefABCDEF":

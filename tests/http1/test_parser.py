@@ -6,6 +6,7 @@ line, in `test_hostile.py`. Here is what must hold for all of them.
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Iterable
 from types import FrameType
@@ -22,10 +23,12 @@ from evloop_http.http1 import (
     EndOfMessage,
     HeadParser,
     Limits,
+    Pause,
     ProtocolError,
     RequestEvent,
     RequestHead,
     RequestParser,
+    ResponseParser,
     fields,
     head,
     parser,
@@ -34,7 +37,9 @@ from evloop_http.http1 import (
 )
 from evloop_http.http1.strategies import SentRequest, byte_by_byte, cut_at, cuts, limits, pipelines, requests, streams
 from evloop_http.http1.stream import END
-from reading import CLEAN_END, Seen, meant, read, read_from, read_late, seen
+from hostile import TABLES
+from oracle import RESPONSES
+from reading import CLEAN_END, Seen, meant, read, read_fast, read_from, read_late, seen
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST /form HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello"
@@ -329,35 +334,246 @@ def test_what_comes_behind_changes_nothing_before_it(raw: bytes, behind: bytes, 
     assert longer[:len(kept)] == kept
 
 
-# The memories of heads, field lines and request lines
+# What was wrong with which method
+
+@pytest.mark.parametrize(("raw", "method"), [
+    (b"HEAD / HTTP/1.1\r\n\r\n", "HEAD"),
+    (b"HEAD /%00 HTTP/1.1\r\nHost: a\r\n\r\n", "HEAD"),
+    (b"HEAD  / HTTP/1.1\r\n\r\n", "HEAD"),
+    (b"HEAD / HTTP/1.1\nHost: a\r\n\r\n", "HEAD"),
+    (b"HEAD /" + b"a" * 9000, "HEAD"),
+    (b"HEAD / HTTP/1.1\r\nX: " + b"a" * 40_000, "HEAD"),
+    (b"HEAD / HT", "HEAD"),
+    (b"\r\nHEAD / HTTP/1.1\r\n\r\n", "HEAD"),
+    (GET + b"HEAD / HTTP/3.0\r\n\r\n", "HEAD"),
+    (b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\nBAD / HTTP/1.1\r\n\r\n", "BAD"),
+    (b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\nBAD\r\n\r\n", ""),
+    (b"HEAD / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab", "HEAD"),
+    (CHUNKED.replace(b"POST", b"HEAD").replace(b"5;x", b"x"), "HEAD"),
+    (CHUNKED.replace(b"POST", b"HEAD").replace(b"Digest:", b"Digest :"), "HEAD"),
+    (CHUNKED + b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n", "PUT"),
+    (CHUNKED + b"G@T / HTTP/1.1\r\n\r\n", ""),
+    (b"HEAD\t/ HTTP/1.1\r\n\r\n", ""), (b"HEAD\r\n\r\n", ""), (b"HEAD", ""), (b" HEAD / HTTP/1.1\r\n\r\n", ""),
+    (b"\r\n\r\nHEAD / HTTP/1.1\r\n\r\n", "")])
+def test_an_error_knows_the_method_of_its_request_and_does_not_say_it(raw: bytes, method: str) -> None:
+    for pieces in [raw], byte_by_byte(raw):
+        for error in errors_of(RequestParser(), pieces):
+            assert error.method == method
+            assert "HEAD" not in f"{error!r}{error}{error.sentence}{error.args}"
+
+
+def errors_of(parser: RequestParser, pieces: Iterable[bytes]) -> list[ProtocolError]:
+    """The error that ends these bytes, as the parser raises it for the first, second and third time; or nothing."""
+    for piece in pieces:
+        parser.feed(piece)
+        try:
+            while parser.next_event() is not NEED_DATA:
+                pass
+        except ProtocolError as error:
+            return [error, *errors_again(parser)]
+    parser.feed_eof()
+    try:
+        while parser.next_event() is not CLOSED:
+            pass
+    except ProtocolError as error:
+        return [error, *errors_again(parser)]
+    return []
+
+
+def errors_again(parser: RequestParser) -> Iterable[ProtocolError]:
+    for _ in range(2):
+        with pytest.raises(ProtocolError) as caught:
+            parser.next_event()
+        yield caught.value
+
+
+@given(streams(), limits(), st.data())
+@example(b"HEAD / HTTP/1.1\r\n\r\n", Limits(request_line=1), None)
+@example(b"HEAD / HTTP/1.1\r\n\r\n", Limits(head=4), None)
+def test_the_method_of_an_error_does_not_depend_on_the_cuts(raw: bytes, bounds: Limits, data: Any) -> None:
+    whole = [error.method for error in errors_of(RequestParser(bounds), [raw])]
+    for pieces in byte_by_byte(raw), cut_at(raw, [1]) if data is None else data.draw(cuts(raw)):
+        assert [error.method for error in errors_of(RequestParser(bounds), pieces)] == whole
+
+
+@given(streams())
+def test_an_error_that_is_raised_again_is_equal_and_another(raw: bytes) -> None:
+    errors = errors_of(RequestParser(), [raw])
+    assert len({repr(error) for error in errors}) <= 1
+    assert len({(error.status, error.rule, error.message, error.offset, error.method) for error in errors}) <= 1
+    assert len(set(map(id, errors))) == len(errors)
+
+
+@pytest.mark.parametrize("parser", [RequestParser, ResponseParser])
+def test_a_parser_that_failed_leaves_no_cycles(parser: type[RequestParser] | type[ResponseParser]) -> None:
+    def read_to_the_end(raw: bytes) -> None:
+        reader = parser()
+        if isinstance(reader, ResponseParser):
+            reader.expect("GET")
+        reader.feed(raw)
+        reader.feed_eof()
+        for _ in range(3):
+            try:
+                while not isinstance(reader.next_event(), Pause):
+                    pass
+            except ProtocolError:
+                pass
+
+    lines = [line.raw for lines in TABLES.values() for line in lines] + list(RESPONSES)
+    for raw in lines:  # whatever is imported and cached on first use
+        read_to_the_end(raw)
+    gc.collect()
+    gc.disable()
+    try:
+        for raw in lines:
+            read_to_the_end(raw)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+
+
+# The short ways
+
+HOSTILE = st.sampled_from([line.raw for lines in TABLES.values() for line in lines if len(line.raw) < 2000])
+
+
+@given(st.lists(streams() | HOSTILE | st.sampled_from([GET, GET * 3, POST, GET + POST + GET]), min_size=1, max_size=3),
+       limits(), st.data())
+@example([GET, GET, GET], Limits(), None)
+@example([b"\r\n", GET, b"\r\n\r\n"], Limits(), None)
+@example([GET * 16, POST * 2, GET.replace(b"GET", b"PUT") * 2 + GET * 2], Limits(), None)
+@example([POST[:-5], b"hello" + GET, POST[:-5], b"hello"], Limits(), None)
+@example([GET * 5, GET[:10], GET[10:], GET[:10], GET[10:] + GET + GET[:9], GET[9:] + b"\r\n", GET * 2], Limits(), None)
+@example([GET * 5, GET[:10], GET[10:], b"G\nT / HTTP/1.1\r\n"], Limits(), None)
+@example([GET, b"GET /%00 HTTP/1.1\r\nHost: a\r\n\r\n", GET], Limits(), None)
+def test_the_short_ways_read_the_same(several: list[bytes], bounds: Limits, data: Any) -> None:
+    pieces = several if data is None else data.draw(st.just(several) | cuts(b"".join(several)))
+    heads = HeadParser(bounds)
+    for eof in (True, False):
+        told = read(pieces, bounds, eof)
+        for known in (HeadParser(bounds), heads, heads, heads):
+            assert read_fast(pieces, known, eof) == told
+            assert read(pieces, known, eof) == told
+
+
+@given(streams() | HOSTILE, limits(), st.data())
+def test_the_short_way_in_leaves_the_parser_as_the_long_way_does(
+        raw: bytes, bounds: Limits, data: st.DataObject) -> None:
+    heads = HeadParser(bounds)
+    for _ in range(3):
+        short, long = RequestParser(heads), RequestParser(HeadParser(bounds))
+        for piece in data.draw(st.just([raw]) | cuts(raw)):
+            long.feed(piece)
+            if short.feed_request(piece) is not None:
+                assert [seen(long.next_event())[0], seen(long.next_event())] == ["head", ("end", ())]
+            assert facts(short) == facts(long)
+            while (told := told_by(long)) is not None:
+                assert told_by(short) == told
+                assert facts(short) == facts(long)
+            assert told_by(short) is None
+
+
+def facts(parser: RequestParser) -> tuple[object, ...]:
+    return parser.received, parser.pending, parser.has_pending(), repr(parser), parser._forgiven
+
+
+def told_by(parser: RequestParser) -> Seen | None:
+    """The next event or pause; None after an error."""
+    try:
+        event = parser.next_event()
+    except ProtocolError:
+        return None
+    return None if isinstance(event, Pause) else seen(event)
+
+
+def test_a_request_without_a_body_is_returned_as_it_is_fed() -> None:
+    parser = RequestParser()
+    for number in range(4):
+        head = parser.feed_request(GET)
+        assert isinstance(head, RequestHead)
+        assert seen(head) == read([GET])[0]
+        assert (parser.received, parser.pending) == ((number + 1) * len(GET), 0)
+        assert parser.next_event() is NEED_DATA
+    assert parser.detach() == b""
+
+
+@pytest.mark.parametrize(("before", "raw"), [
+    (b"", GET[:-1]), (b"", GET + b"G"), (b"", GET + GET), (b"", POST), (b"", POST[:-5]), (b"", b""),
+    (b"", b"\r\n" + GET), (b"", GET.replace(b"Host", b"Bad Name")), (GET[:5], GET[5:]), (POST[:-1], b"o" + GET),
+    (POST[:-5], GET), (b"B\n", GET)])
+def test_what_is_not_just_one_request_without_a_body_is_left_to_the_events(before: bytes, raw: bytes) -> None:
+    parser = RequestParser()
+    parser.feed_request(GET)
+    parser.feed(before)
+    assert told_by(parser) is None or before.startswith(b"POST")
+    assert parser.feed_request(raw) is None
+    assert parser.received == len(GET + before + raw)
+    assert read_fast([before, raw]) == read([before, raw])
+
+
+def test_the_short_way_in_after_the_end_is_misuse() -> None:
+    parser = RequestParser()
+    parser.feed_eof()
+    with pytest.raises(RuntimeError, match="feed_eof"):
+        parser.feed_request(GET)
+
+
+def test_the_same_request_again_and_again_is_taken_from_a_pipeline() -> None:
+    parser = RequestParser()
+    assert parser.next_request() is None
+    assert parser.feed_request(GET * 6 + POST) is None
+    for _ in range(3):  # seen, cached, looked up
+        assert parser.next_request() is None
+        assert [seen(parser.next_event())[0] for _ in range(2)] == ["head", "end"]
+    for left in (2, 1, 0):
+        assert seen(parser.next_request() or NEED_DATA) == read([GET])[0]
+        assert parser.pending == left * len(GET) + len(POST)
+    assert parser.next_request() is None
+    assert seen(parser.next_event())[0] == "head"
+    assert parser.next_request() is None
+    assert parser.take_body() == b"hello"
+
+
+def test_the_head_of_an_upload_that_arrives_alone_is_parsed_once() -> None:
+    heads = HeadParser()
+    parser = RequestParser(heads)
+    assert parser.feed_request(POST[:-5]) is None
+    head = heads.latest_head
+    assert parser.next_event() is head
+    parser.feed(b"hello")
+    assert parser.take_body() == b"hello"
+    assert not heads.cached, "it was seen once"
+
+
+# The caches of heads, field lines and request lines
 
 def bounded_to(patch: pytest.MonkeyPatch, heads: int, head_size: int, lines: int, line_size: int) -> None:
-    patch.setattr(head, "_REMEMBERED_HEADS", heads)
-    patch.setattr(head, "REMEMBERED_HEAD", head_size)
-    patch.setattr(parser, "REMEMBERED_HEAD", head_size)
-    patch.setattr(fields, "_REMEMBERED_LINES", lines)
-    patch.setattr(fields, "_REMEMBERED_LINE", line_size)
+    patch.setattr(head, "_CACHED_HEADS", heads)
+    patch.setattr(head, "CACHED_HEAD_SIZE", head_size)
+    patch.setattr(parser, "CACHED_HEAD_SIZE", head_size)
+    patch.setattr(fields, "_CACHED_LINES", lines)
+    patch.setattr(fields, "_CACHED_LINE_SIZE", line_size)
 
 
-def tables_of(heads: HeadParser) -> list[fields.Memory[Any]]:
+def tables_of(heads: HeadParser) -> list[fields.Cache[Any]]:
     """Every table of lines, or of parts of lines, that `heads` keeps; some keep others."""
-    found: list[fields.Memory[Any]] = []
+    found: list[fields.Cache[Any]] = []
     kept = [getattr(heads, name) for kind in HeadParser.__mro__ for name in getattr(kind, "__slots__", ())]
     for thing in kept:
-        if isinstance(thing, fields.Memory):
+        if isinstance(thing, fields.Cache):
             found.append(thing)
             kept += vars(thing).values()
     return found
 
 
-def fresh_table(table: fields.Memory[Any]) -> fields.Memory[Any]:
-    """A table of the same kind that remembers nothing."""
+def fresh_table(table: fields.Cache[Any]) -> fields.Cache[Any]:
+    """An empty table of the same kind."""
     fresh = [other for other in tables_of(HeadParser()) if type(other) is type(table)]
     return fresh[0]
 
 
 @given(st.lists(streams(), min_size=1, max_size=4), limits(), st.data())
-def test_nobody_can_see_what_is_remembered(several: list[bytes], bounds: Limits, data: st.DataObject) -> None:
+def test_nobody_can_see_what_is_cached(several: list[bytes], bounds: Limits, data: st.DataObject) -> None:
     fresh = [read([raw], bounds) for raw in several]
     full = HeadParser(bounds)
     order = data.draw(st.permutations(range(len(several))))
@@ -371,7 +587,7 @@ def test_nobody_can_see_what_is_remembered(several: list[bytes], bounds: Limits,
             assert read([several[index]], thrashed) == fresh[index]
 
 
-def test_a_remembered_head_may_be_the_last_in_a_pipeline_of_longer_ones() -> None:
+def test_a_cached_head_may_be_the_last_in_a_pipeline_of_longer_ones() -> None:
     heads = HeadParser()
     longer = GET.replace(b"GET /", b"GET /longer")
     for _ in range(3):
@@ -381,11 +597,11 @@ def test_a_remembered_head_may_be_the_last_in_a_pipeline_of_longer_ones() -> Non
 
 @given(st.lists(streams(), min_size=1, max_size=4), limits())
 @example([b"GET / HTTP/1.1\r\nBad Name: x\r\n\r\n", b"GET /% HTTP/1.1\r\n\r\n", b"G@T / HTTP/1.1\r\n\r\n"], Limits())
-def test_nothing_that_was_refused_is_remembered(several: list[bytes], bounds: Limits) -> None:
+def test_nothing_that_was_refused_is_cached(several: list[bytes], bounds: Limits) -> None:
     heads = HeadParser(bounds)
     for raw in several:
         read([raw], heads)
-    for known, request in heads.remembered.items():
+    for known, request in heads.cached.items():
         assert seen(HeadParser(bounds).parse(known)) == seen(request)
         assert read([known], bounds)[0] == seen(request)
     for table in tables_of(heads):
@@ -395,14 +611,14 @@ def test_nothing_that_was_refused_is_remembered(several: list[bytes], bounds: Li
 
 
 @given(st.lists(pipelines(2), min_size=1, max_size=2), st.integers(1, 3), st.integers(0, 90))
-def test_the_memories_never_pass_their_bounds(several: list[list[SentRequest]], entries: int, size: int) -> None:
+def test_the_caches_never_pass_their_bounds(several: list[list[SentRequest]], entries: int, size: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         bounded_to(patch, entries, size, entries, size)
         heads = HeadParser()
         for sent in [sent for pipeline in several for sent in pipeline]:
             for _ in range(2):
                 read([sent.raw], heads)
-            tables: list[dict[Any, Any]] = [heads.remembered, *tables_of(heads)]
+            tables: list[dict[Any, Any]] = [heads.cached, *tables_of(heads)]
             for table in tables:
                 assert len(table) <= entries
                 assert all(len(key) <= size for key in table)
@@ -415,12 +631,13 @@ def test_heads_that_never_repeat_cost_a_bounded_memory() -> None:
             heads.parse(b"GET /%d HTTP/1.1\r\nHost: a\r\nX-%d: y\r\n\r\n" % (number, number))
             if number < 100:
                 heads.parse(b"GET / HTTP/1.1\r\nHost: a\r\nX-Long: %d%b\r\n\r\n" % (number, b"y" * 2048))
-    assert 0 < len(heads.remembered) <= 512
-    assert max(map(len, heads.remembered)) <= 2048
+    assert 0 < len(heads.cached) <= 512
+    assert max(map(len, heads.cached)) <= 2048
     for table in tables_of(heads):
         assert len(table) <= 2048
         assert max(map(len, table), default=0) <= 256
     assert len(heads._seen) <= 4096
+    assert len(heads.latest) <= 8192
 
 
 def test_a_head_seen_before_is_the_same_object() -> None:
@@ -496,7 +713,7 @@ class Tally:
 
 def linear(work: Callable[[int], object], size: int) -> bool:
     """Whether twice the size is at most about twice the work."""
-    work(size)  # what is imported and remembered on first use
+    work(size)  # what is imported and cached on first use
     return calls_of(lambda: work(2 * size)) <= 2.2 * calls_of(lambda: work(size)) + 200
 
 

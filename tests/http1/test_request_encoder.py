@@ -178,16 +178,16 @@ def test_a_line_end_at_the_edge_of_a_value_is_no_whitespace(end: str) -> None:
     ({"Host": "a:x"}, "Host is"), ({"Host": ""}, "Host is"), ({"Host": "a/b"}, "Host is")])
 def test_a_request_has_one_sound_host(headers: HeaderSource, rule: str) -> None:
     """RFC 9112 §3.2."""
-    refused(f"no server would take this request: .*{rule}", headers=headers)
+    refused(f"no server would accept this request: .*{rule}", headers=headers)
 
 
 @pytest.mark.parametrize("value", ["chunked", "identity", "", "gzip, chunked"])
 @pytest.mark.parametrize("name", ["Transfer-Encoding", "transfer-encoding"])
 def test_a_transfer_coding_is_not_the_clients_to_set(name: str, value: str) -> None:
     headers = {"Host": "a", name: value}
-    refused("encoder's to set", headers=headers, body=b"x")
+    refused("for the encoder to set", headers=headers, body=b"x")
     for length in (None, 0, 1):
-        with pytest.raises(ValueError, match="encoder's to set"):
+        with pytest.raises(ValueError, match="for the encoder to set"):
             RequestEncoder().start("POST", "/", headers, length)
 
 

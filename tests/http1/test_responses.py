@@ -1,7 +1,7 @@
 """The stream of responses, as a client or a proxy reads it.
 
 What a response means hangs on the request that it answers (RFC 9112 §6.3), so nearly every test here
-says what was asked. The buffers, decoders and memories are those of requests, whose tests are in
+says what was asked. The buffers, decoders and caches are those of requests, whose tests are in
 `test_parser.py` and `test_body.py`; here is what is different, and that nothing else is.
 
 The table is read as that of `test_hostile.py`: a name, the bytes, the rule that refuses them or what
@@ -908,7 +908,7 @@ def test_what_lies_behind_the_last_response_is_unasked_or_another_protocols(sent
         assert told[-1] == end
 
 
-@given(responses().filter(lambda sent: sent.switches), st.binary(max_size=20), st.data())
+@given(responses(switches=True), st.binary(max_size=20), st.data())
 def test_every_byte_of_another_protocol_is_given_away(sent: SentResponse, behind: bytes, data: st.DataObject) -> None:
     parser = ResponseParser()
     parser.expect(sent.method)
@@ -932,7 +932,7 @@ def test_nothing_behind_an_error_becomes_an_event(sent: tuple[str, bytes], behin
 
 
 @given(st.lists(response_streams(), min_size=1, max_size=4), limits(), st.data())
-def test_nobody_can_see_what_is_remembered(
+def test_nobody_can_see_what_is_cached(
         several: list[tuple[str, bytes]], bounds: Limits, data: st.DataObject) -> None:
     fresh = [read_responses([raw], [method], bounds) for method, raw in several]
     full = ResponseHeadParser(bounds)
@@ -941,7 +941,7 @@ def test_nobody_can_see_what_is_remembered(
         method, raw = several[index]
         assert read_responses(data.draw(cuts(raw)), [method], full) == fresh[index]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fields, "_REMEMBERED_LINES", 1)
+        patch.setattr(fields, "_CACHED_LINES", 1)
         thrashed = ResponseHeadParser(bounds)
         for index in [*order, *order]:
             method, raw = several[index]

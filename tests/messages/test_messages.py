@@ -17,6 +17,8 @@ from evloop_http.messages import (
     HTTPError,
     MultiDict,
     MutableHeaders,
+    Origin,
+    Peer,
     Request,
     Response,
     is_field_value,
@@ -33,7 +35,7 @@ def pairs(max_size: int = 6) -> st.SearchStrategy[list[tuple[str, str]]]:
 
 def request(target: str = "/", *lines: str, method: str = "GET", host: str = "a", scheme: str = "http") -> Request:
     raw = "\r\n".join([f"{method} {target} HTTP/1.1", f"Host: {host}", *lines, "", ""]).encode("latin-1")
-    return Request(HeadParser().parse(raw), b"body", "127.0.0.1", scheme)
+    return Request(HeadParser().parse(raw), b"body", Peer("127.0.0.1", 50000, Origin(scheme=scheme)))
 
 
 # Headers

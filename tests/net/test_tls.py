@@ -112,7 +112,7 @@ class World:
     def accept(self, pair: Pair | None = None, owner: Recorder | None = None) -> tuple[TlsTransport, Client, Recorder]:
         """A transport that waits for the first byte of its client."""
         sock, peer = pair or socket.socketpair()
-        transport = TlsTransport(sock, self.reactor, "client", context=self.context, budget=self.budget)
+        transport = TlsTransport(sock, self.reactor, context=self.context, budget=self.budget)
         self._made += transport, peer
         owner = owner or Recorder()
         transport.open(owner)
@@ -198,7 +198,7 @@ def test_the_owner_is_told_when_the_handshake_is_done_and_bytes_flow_both_ways(w
     assert owner.told == []
     world.shake_hands(client)
     assert owner.told == ["open"]
-    assert transport.secure
+    assert transport.tls_facts() is not None
     client.send(b"question")
     world.turn()
     assert owner.data == b"question"
@@ -325,7 +325,7 @@ def test_reading_switched_off_while_it_opens_holds(modern: World) -> None:
     client.send(b"later")
     assert modern.is_quiet()
     transport.reading = True
-    transport.settle()
+    transport.update_interest()
     modern.turn()
     assert owner.data == b"later"
 
@@ -421,7 +421,7 @@ def test_pending_bytes_wait_while_reading_is_switched_off_and_come_when_it_is_on
         assert len(owner.data) == count
         assert world.is_quiet()
         transport.reading = True
-        transport.settle()
+        transport.update_interest()
     assert world.is_quiet()
 
 
@@ -433,13 +433,13 @@ def test_reading_switched_off_before_the_come_back_holds_it_back(
     modern.reactor.call_soon(lambda: None)
     modern.turn()
     transport.reading = False
-    transport.settle()
+    transport.update_interest()
     before = len(owner.data)
     modern.turn()
     assert modern.is_quiet()
     assert len(owner.data) == before
     transport.reading = True
-    transport.settle()
+    transport.update_interest()
     while len(owner.data) < 250:
         assert modern.turn()
 
@@ -528,24 +528,24 @@ def test_a_write_that_needs_to_read_waits_for_bytes_and_not_for_room(scripted: S
     world, transport, client, owner, sock = scripted
     sock.send_refusals = [ssl.SSLWantReadError()]
     assert not transport.write(b"answer")
-    transport.settle()
+    transport.update_interest()
     assert world.watched() == READ
     assert world.is_quiet()
     client.send(b"go on")
     world.turn()
     assert client.received() == b"answer"
     assert owner.data == b"go on"
-    assert "drained" in owner.told
+    assert "writable" in owner.told
     assert world.is_quiet()
 
 
 def test_a_write_that_needs_to_read_does_so_even_while_nobody_reads(scripted: Scripted) -> None:
     world, transport, client, owner, sock = scripted
     transport.reading = False
-    transport.settle()
+    transport.update_interest()
     sock.send_refusals = [ssl.SSLWantReadError()]
     transport.write(b"answer")
-    transport.settle()
+    transport.update_interest()
     assert world.watched() == READ
     client.send(b"go on")
     world.turn()
@@ -560,7 +560,7 @@ def test_a_write_that_needed_to_read_once_waits_for_room_again_afterwards(
     world, transport, client, _, sock = scripted
     sock.send_refusals = [ssl.SSLWantReadError()]
     transport.write(bytes(100_000))
-    transport.settle()
+    transport.update_interest()
     client.send(b"go on")
     assert len(world.drain(transport, client)) == 100_000
 
@@ -569,8 +569,8 @@ def test_a_read_that_needs_to_write_and_a_queue_get_along(scripted: Scripted) ->
     world, transport, client, owner, sock = scripted
     sock.recv_refusals = [ssl.SSLWantWriteError()]
     client.send(b"question")
-    transport.hold(b"answer")
-    transport.settle()
+    transport.enqueue(b"answer")
+    transport.update_interest()
     for _ in range(4):
         world.turn()
     assert owner.data == b"question"
@@ -584,9 +584,9 @@ def test_a_read_that_needs_to_write_and_a_queue_get_along(scripted: Scripted) ->
 def test_much_is_sent_and_received_whole(world: World) -> None:
     transport, client, owner = world.connect()
     assert not transport.write(MUCH)
-    transport.settle()
+    transport.update_interest()
     assert world.drain(transport, client) == MUCH
-    assert owner.told[-1] == "drained"
+    assert owner.told[-1] == "writable"
     left = MUCH
     while left:
         client.send(left[:16_000])
@@ -601,7 +601,7 @@ def test_much_is_sent_and_received_whole(world: World) -> None:
 def test_both_may_talk_at_once(modern: World) -> None:
     transport, client, owner = modern.connect()
     transport.write(MUCH)
-    transport.settle()
+    transport.update_interest()
     heard = bytearray()
     for number in range(200):
         client.send(b"%04d" % number * 1000)
@@ -612,7 +612,7 @@ def test_both_may_talk_at_once(modern: World) -> None:
     assert owner.data == b"".join(b"%04d" % number * 1000 for number in range(200))
 
 
-@pytest.mark.parametrize("how", ["write", "hold", "pieces", "file"])
+@pytest.mark.parametrize("how", ["write", "enqueue", "pieces", "file"])
 def test_progress_is_told_while_much_leaves_slowly(modern: World, tmp_path: Path, how: str) -> None:
     path = tmp_path / "file"
     path.write_bytes(MUCH)
@@ -622,16 +622,16 @@ def test_progress_is_told_while_much_leaves_slowly(modern: World, tmp_path: Path
     with path.open("rb") as file:
         if how == "write":
             transport.write(MUCH)
-        elif how == "hold":
-            transport.hold(MUCH)
+        elif how == "enqueue":
+            transport.enqueue(MUCH)
             transport.flush()
         elif how == "pieces":
             for start in range(0, len(MUCH), 4096):
-                transport.hold(MUCH[start:start + 4096])
+                transport.enqueue(MUCH[start:start + 4096])
             transport.flush()
         else:
             transport.send_file(file, 0, len(MUCH))
-        transport.settle()
+        transport.update_interest()
         assert modern.drain(transport, client) == MUCH
     assert len(queued) > 10
     assert queued == sorted(set(queued), reverse=True)
@@ -643,8 +643,8 @@ def test_the_write_budget_ends_a_wake_and_the_others_get_their_turn(
     monkeypatch.setattr(transport_module, "WRITE_BUDGET", 1000)
     transport, client, _ = modern.connect()
     _, other, other_owner = modern.connect()
-    transport.hold(bytes(100_000))
-    transport.settle()
+    transport.enqueue(bytes(100_000))
+    transport.update_interest()
     other.send(b"please")
     modern.turn()
     assert 1000 <= transport.sent < 50_000
@@ -655,7 +655,7 @@ def test_the_write_budget_ends_a_wake_and_the_others_get_their_turn(
 def test_held_pieces_leave_in_one_record(world: World) -> None:
     transport, client, _ = world.connect()
     for number in range(100):
-        transport.hold(b"%04d" % number)
+        transport.enqueue(b"%04d" % number)
     assert transport.flush()
     assert client.pull() < 400 + 50
     assert client.received() == b"".join(b"%04d" % number for number in range(100))
@@ -671,12 +671,12 @@ def test_a_write_refused_in_the_middle_of_a_record_may_have_more_put_behind_it(w
         transport.write(sent[-1])
     for number in range(30):
         sent.append(b"%05d" % number * 100)
-        transport.hold(sent[-1])
-    transport.settle()
+        transport.enqueue(sent[-1])
+    transport.update_interest()
     assert world.drain(transport, client) == b"".join(sent)
 
 
-@given(pieces=st.lists(st.tuples(st.sampled_from(["write", "hold", "read", "turn"]), st.integers(0, 40_000)),
+@given(pieces=st.lists(st.tuples(st.sampled_from(["write", "enqueue", "read", "turn"]), st.integers(0, 40_000)),
                        max_size=25))
 def test_whatever_is_written_in_whatever_pieces_arrives_whole(
         certificate: Certificate, pieces: list[tuple[str, int]]) -> None:
@@ -687,14 +687,14 @@ def test_whatever_is_written_in_whatever_pieces_arrives_whole(
         if what == "read":
             heard += client.received()
         elif what == "turn":
-            transport.settle()
+            transport.update_interest()
             world.turn()
         else:
             data = bytes([number]) * size
             sent += data
-            (transport.write if what == "write" else transport.hold)(data)
+            (transport.write if what == "write" else transport.enqueue)(data)
     transport.flush()
-    transport.settle()
+    transport.update_interest()
     heard += world.drain(transport, client)
     assert heard == sent
     world.close()
@@ -705,10 +705,10 @@ def test_a_file_is_sent_behind_its_head(world: World, tmp_path: Path) -> None:
     path.write_bytes(MUCH)
     transport, client, _ = world.connect()
     with path.open("rb") as file:
-        transport.hold(b"head:")
+        transport.enqueue(b"head:")
         assert not transport.send_file(file, 256, len(MUCH) - 512)
-        transport.hold(b":tail")
-        transport.settle()
+        transport.enqueue(b":tail")
+        transport.update_interest()
         assert world.drain(transport, client) == b"head:" + MUCH[256:-256] + b":tail"
 
 
@@ -766,7 +766,7 @@ def test_a_long_bare_answer_is_queued_and_sent_like_any_other(modern: World) -> 
     heard += client.sock.recv(1 << 20)
     assert heard == MUCH
     assert owner.told[0] == "plaintext"
-    assert owner.told[-1] == "drained"
+    assert owner.told[-1] == "writable"
 
 
 # -- the end
@@ -857,7 +857,7 @@ def test_a_write_into_a_closed_socket_answers_false_and_is_told_once(modern: Wor
 def test_a_close_with_a_full_socket_does_not_block(world: World) -> None:
     transport, client, owner = world.connect()
     transport.write(MUCH)
-    transport.settle()
+    transport.update_interest()
     transport.close()
     assert (world.reactor.registrations, owner.told) == (0, ["open"])
     client.pull()
@@ -904,7 +904,7 @@ def test_a_client_of_the_standard_library_in_a_thread_is_served(world: World) ->
             transport.close()
 
     owner.then["data"] = answer
-    owner.then["drained"] = transport.close
+    owner.then["writable"] = transport.close
     thread = threading.Thread(target=talk)
     thread.start()
     while not transport.closed:

@@ -68,7 +68,7 @@ class Opened:
     def __call__(self, pair: Pair | None = None, owner: Recorder | None = None) -> tuple[Transport, socket.socket]:
         sock, peer = pair or socket.socketpair()
         peer.setblocking(False)
-        transport = Transport(sock, self.reactor, "client")
+        transport = Transport(sock, self.reactor)
         self._made += transport, peer, sock
         transport.open(owner or self.owner)
         return transport, peer
@@ -126,7 +126,7 @@ def test_opening_tells_the_owner_at_once_and_begins_to_listen(
     assert owner.told == ["open"]
     assert reactor.registrations == 1
     assert not transport.closed
-    assert not transport.secure
+    assert transport.tls_facts() is None
 
 
 def test_the_socket_no_longer_blocks_and_small_writes_are_not_held_back(opened: Opened) -> None:
@@ -155,13 +155,13 @@ def test_a_transport_closed_while_it_opens_is_not_registered(
     peer.close()
 
 
-def test_repr_tells_the_client_the_descriptor_and_the_queue(opened: Opened) -> None:
+def test_repr_shows_the_descriptor_and_the_queue(opened: Opened) -> None:
     transport, _ = opened()
-    transport.hold(b"four")
-    assert repr(transport).startswith("<Transport client fd ")
+    transport.enqueue(b"four")
+    assert repr(transport).startswith("<Transport fd ")
     assert repr(transport).endswith(", 4 bytes queued>")
     transport.close()
-    assert repr(transport) == "<Transport client closed>"
+    assert repr(transport) == "<Transport closed>"
 
 
 # -- reading
@@ -203,12 +203,12 @@ def test_who_does_not_read_is_not_listened_for_and_the_bytes_wait(
         opened: Opened, owner: Recorder, reactor: CountingReactor) -> None:
     transport, peer = opened()
     transport.reading = False
-    transport.settle()
+    transport.update_interest()
     peer.send(b"later")
     assert is_quiet(reactor)
     assert reactor.registrations == 0
     transport.reading = True
-    transport.settle()
+    transport.update_interest()
     reactor.poll(0)
     assert owner.data == b"later"
 
@@ -227,26 +227,26 @@ def test_reading_switched_off_in_a_callback_holds_from_the_end_of_the_wake(
 def test_reading_switched_off_earlier_in_the_same_wake_holds_too(
         opened: Opened, owner: Recorder, reactor: CountingReactor) -> None:
     transport, peer = opened()
-    owner.then["drained"] = lambda: setattr(transport, "reading", False)
-    transport.hold(b"x")
-    transport.settle()
+    owner.then["writable"] = lambda: setattr(transport, "reading", False)
+    transport.enqueue(b"x")
+    transport.update_interest()
     peer.send(b"later")
     reactor.poll(0)
-    assert owner.told == ["open", "progress", "drained"]
+    assert owner.told == ["open", "progress", "writable"]
     assert is_quiet(reactor)
 
 
 def test_settling_what_is_settled_does_not_touch_the_selector(opened: Opened, reactor: CountingReactor) -> None:
     transport, _ = opened()
     before = reactor.told
-    transport.settle()
+    transport.update_interest()
     transport.reading = False
     transport.reading = True
-    transport.settle()
+    transport.update_interest()
     assert reactor.told == before
     transport.write(MUCH)
     for _ in range(3):
-        transport.settle()
+        transport.update_interest()
     assert reactor.told == before + 1
 
 
@@ -255,7 +255,7 @@ def test_a_reset_that_nobody_listens_for_does_not_spin(
     sock, peer = tcp_pair()
     transport, _ = opened((sock, peer))
     transport.reading = False
-    transport.settle()
+    transport.update_interest()
     reset(peer)
     assert is_quiet(reactor)
     assert not transport.write(b"into the void")
@@ -324,7 +324,7 @@ def test_switching_reading_on_after_eof_does_not_listen_for_it_again(
     peer.shutdown(socket.SHUT_WR)
     reactor.poll(0)
     transport.reading = True
-    transport.settle()
+    transport.update_interest()
     assert is_quiet(reactor)
     assert owner.told.count("eof") == 1
 
@@ -358,7 +358,7 @@ def test_a_write_is_sent_at_once_and_asks_for_nothing(
     assert transport.write(b"now")
     assert received(peer) == b"now"
     assert (transport.queued, transport.sent) == (0, 3)
-    transport.settle()
+    transport.update_interest()
     assert is_quiet(reactor)
 
 
@@ -368,11 +368,11 @@ def test_what_the_socket_does_not_take_is_queued_and_sent_when_there_is_room(
     assert not transport.write(MUCH)
     assert 0 < transport.sent < len(MUCH)
     assert transport.queued == len(MUCH) - transport.sent
-    transport.settle()
+    transport.update_interest()
     assert is_quiet(reactor)  # no room: nobody has read yet
     assert drain(transport, peer, reactor) == MUCH
     assert transport.sent == len(MUCH)
-    assert "drained" in owner.told
+    assert "writable" in owner.told
     assert is_quiet(reactor)  # room without end, and nobody wants to know
 
 
@@ -385,7 +385,7 @@ def test_a_socket_without_any_room_takes_the_whole_write_into_the_queue(
 
 def drain_after(transport: Transport, peer: socket.socket, reactor: Reactor, act: Callable[[], object]) -> bytes:
     act()
-    transport.settle()
+    transport.update_interest()
     return drain(transport, peer, reactor)
 
 
@@ -396,34 +396,34 @@ def test_writes_keep_their_order_however_they_were_queued(opened: Opened, reacto
         if number % 3:
             transport.write(piece)
         else:
-            transport.hold(piece)
+            transport.enqueue(piece)
     assert drain_after(transport, peer, reactor, transport.flush) == b"".join(pieces)
 
 
 def test_an_empty_write_is_done_at_once_and_sends_nothing(opened: Opened, reactor: CountingReactor) -> None:
     transport, peer = opened()
     assert transport.write(b"")
-    transport.hold(b"")
-    transport.settle()
+    transport.enqueue(b"")
+    transport.update_interest()
     assert is_quiet(reactor)
     assert transport.flush()
-    transport.hold(b"x")
-    transport.hold(b"")
+    transport.enqueue(b"x")
+    transport.enqueue(b"")
     assert transport.flush()
     assert received(peer) == b"x"
-    transport.settle()
+    transport.update_interest()
     assert is_quiet(reactor)
 
 
 def seqpacket_pair() -> Pair:
-    """Sockets that keep the borders: one `recv` takes exactly what one `sendmsg` sent."""
+    """Sockets that keep the borders: one `recv` takes exactly what one `send` sent."""
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
-def test_held_pieces_leave_in_one_sendmsg(opened: Opened) -> None:
+def test_queued_pieces_leave_in_one_send(opened: Opened) -> None:
     transport, peer = opened(seqpacket_pair())
     for word in (b"one,", b"two,", b"three"):
-        transport.hold(word)
+        transport.enqueue(word)
     with pytest.raises(BlockingIOError):
         peer.recv(100)
     assert transport.flush()
@@ -432,15 +432,15 @@ def test_held_pieces_leave_in_one_sendmsg(opened: Opened) -> None:
 
 def test_a_write_behind_held_pieces_leaves_with_them(opened: Opened) -> None:
     transport, peer = opened(seqpacket_pair())
-    transport.hold(b"head,")
+    transport.enqueue(b"head,")
     assert transport.write(b"body")
     assert peer.recv(100) == b"head,body"
 
 
-def test_more_pieces_than_one_sendmsg_takes_all_leave(opened: Opened) -> None:
+def test_thousands_of_queued_pieces_all_leave(opened: Opened) -> None:
     transport, peer = opened()
     for number in range(3000):
-        transport.hold(b"%d," % number)
+        transport.enqueue(b"%d," % number)
     assert transport.flush()
     assert received(peer) == b"".join(b"%d," % number for number in range(3000))
 
@@ -451,56 +451,78 @@ def test_the_write_budget_ends_a_wake_and_the_others_get_their_turn(
     other_owner = Recorder()
     transport, peer = opened()
     _, other = opened(owner=other_owner)
-    for _ in range(1000):
-        transport.hold(bytes(50))
-    transport.settle()
+    for _ in range(10):
+        transport.enqueue(bytes(5000))
+    transport.update_interest()
     other.send(b"please")
     reactor.poll(0)
     assert 1000 <= transport.sent < 50_000
     assert other_owner.data == b"please"
     assert "progress" in owner.told
-    assert "drained" not in owner.told
+    assert "writable" not in owner.told
     assert len(drain(transport, peer, reactor)) == 50_000
 
 
 # -- marks
 
 
-def test_room_is_told_once_below_the_low_mark_and_drained_at_the_end(
+def test_room_is_told_once_below_the_low_mark_and_once_more_when_the_queue_is_empty(
         opened: Opened, owner: Recorder, reactor: CountingReactor) -> None:
     transport, peer = opened(small_pair())
-    queued: dict[str, list[int]] = {"room": [], "drained": [], "progress": []}
+    queued: dict[str, list[int]] = {"writable": [], "progress": []}
     for what, seen in queued.items():
         owner.then[what] = lambda seen=seen: seen.append(transport.queued)  # type: ignore[misc]
     transport.write(bytes(100_000))
-    transport.settle()
+    transport.update_interest()
     assert owner.told == ["open"]
     while transport.queued:
         peer.recv(1000)
         reactor.poll(0)
-    assert len(queued["room"]) == 1
-    assert 0 < queued["room"][0] <= LOW_WATER
-    assert queued["drained"] == [0]
-    assert owner.told[-2:] == ["progress", "drained"]
+    assert len(queued["writable"]) == 2
+    assert 0 < queued["writable"][0] <= LOW_WATER
+    assert queued["writable"][1] == 0
+    assert owner.told[-2:] == ["progress", "writable"]
     assert queued["progress"] == sorted(set(queued["progress"]), reverse=True)
     above = [left for left in queued["progress"] if left > LOW_WATER]
-    assert owner.told[:len(above) + 3] == ["open", *["progress"] * (len(above) + 1), "room"]
+    assert owner.told[:len(above) + 3] == ["open", *["progress"] * (len(above) + 1), "writable"]
+
+
+def test_small_pieces_are_joined_and_what_is_left_of_them_is_sent_in_order(
+        opened: Opened, owner: Recorder, reactor: CountingReactor) -> None:
+    transport, peer = opened(small_pair())
+    words = [b"%06d" % number for number in range(30_000)]
+    for word in words:
+        transport.write(word)
+    assert len(transport._queue) <= 4, "a queue of small pieces is walked through again and again"
+    assert transport.queued + transport.sent == 180_000
+    transport.update_interest()
+    assert drain(transport, peer, reactor) == b"".join(words)
+
+
+def test_after_a_refusal_nothing_is_tried_before_the_selector_says_so(
+        opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    transport, _ = opened(small_pair())
+    transport.write(bytes(100_000))
+    monkeypatch.setattr(Transport, "_send_piece", lambda transport, piece: pytest.fail("it was tried"))
+    for _ in range(100):
+        assert not transport.write(b"more")
+    assert not transport.flush()
 
 
 def test_a_queue_that_empties_in_one_wake_is_drained_and_needs_no_room(
         opened: Opened, owner: Recorder, reactor: CountingReactor) -> None:
     transport, _ = opened()
-    transport.hold(bytes(LOW_WATER * 2))
-    transport.settle()
+    transport.enqueue(bytes(LOW_WATER * 2))
+    transport.update_interest()
     reactor.poll(0)
-    assert owner.told == ["open", "progress", "drained"]
+    assert owner.told == ["open", "progress", "writable"]
 
 
 def test_a_write_that_leaves_at_once_tells_nothing(
         opened: Opened, owner: Recorder, reactor: CountingReactor) -> None:
     transport, _ = opened()
     transport.write(b"x")
-    transport.settle()
+    transport.update_interest()
     reactor.poll(0)
     assert owner.told == ["open"]
 
@@ -515,9 +537,9 @@ def test_a_producer_that_writes_whenever_it_is_drained_never_stalls(
         while left and transport.write(left.pop(0)):
             pass
 
-    owner.then["drained"] = produce
+    owner.then["writable"] = produce
     produce()
-    transport.settle()
+    transport.update_interest()
     assert drain(transport, peer, reactor) == b"".join(pieces)
     assert left == []
 
@@ -546,14 +568,14 @@ def test_a_file_is_sent_behind_its_head_and_before_what_follows(
         opened: Opened, owner: Recorder, reactor: CountingReactor, path: Path, way: str) -> None:
     transport, peer = opened()
     with path.open("rb") as file:
-        transport.hold(b"head:")
+        transport.enqueue(b"head:")
         assert not transport.send_file(file, 0, len(MUCH))
-        transport.hold(b":tail")
+        transport.enqueue(b":tail")
         assert drain_after(transport, peer, reactor, transport.flush) == b"head:" + MUCH + b":tail"
         assert not file.closed
         assert file.tell() == 0
     assert transport.sent == len(MUCH) + 10
-    assert owner.told[-1] == "drained"
+    assert owner.told[-1] == "writable"
 
 
 def test_part_of_a_file_is_sent(opened: Opened, path: Path, way: str) -> None:
@@ -604,7 +626,7 @@ def test_a_file_that_shrinks_while_it_is_sent_ends_the_connection(
     transport, peer = opened()
     with path.open("rb") as file:
         transport.send_file(file, 0, len(MUCH))
-        transport.settle()
+        transport.update_interest()
         os.truncate(path, transport.sent + 10)
         while not transport.closed:
             received(peer)
@@ -647,7 +669,7 @@ def test_a_reset_is_told_to_a_writer_who_does_not_read(
     transport, peer = opened(tcp_pair())
     transport.reading = False
     transport.write(MUCH)
-    transport.settle()
+    transport.update_interest()
     reset(peer)
     reactor.poll(10)
     assert owner.told == ["open", "lost"]
@@ -660,7 +682,7 @@ def test_a_write_into_a_reset_answers_false_and_is_told_once(
     peer.close()
     assert not transport.write(b"hello?")
     assert not transport.write(b"hello?")
-    transport.settle()
+    transport.update_interest()
     assert owner.told == ["open", "lost"]
     assert reactor.registrations == 0
 
@@ -679,23 +701,23 @@ def test_a_write_from_a_callback_may_lose_the_socket(
 def test_closing_tells_nobody_but_the_peer_and_may_be_repeated(
         opened: Opened, owner: Recorder, reactor: CountingReactor) -> None:
     transport, peer = opened()
-    transport.hold(b"never sent")
+    transport.enqueue(b"never sent")
     transport.close()
     transport.close()
     transport.abort()
-    transport.settle()
+    transport.update_interest()
     assert owner.told == ["open"]
     assert (transport.closed, transport.queued, reactor.registrations) == (True, 0, 0)
     assert peer.recv(100) == b""
 
 
-@pytest.mark.parametrize("moment", ["data", "eof", "progress", "room", "drained"])
+@pytest.mark.parametrize("moment", ["data", "eof", "progress", "writable"])
 def test_nothing_is_told_after_a_close_from_any_callback(
         opened: Opened, owner: Recorder, reactor: CountingReactor, moment: str) -> None:
     transport, peer = opened(small_pair())
     owner.then[moment] = transport.close
     transport.write(bytes(60_000))
-    transport.settle()
+    transport.update_interest()
     peer.send(b"x")
     peer.shutdown(socket.SHUT_WR)
     for _ in range(1000):
@@ -779,3 +801,17 @@ def test_a_thousand_transports_come_and_go_and_leave_nothing(
         transport.close()
     assert reactor.registrations == 0
     assert (len(os.listdir("/proc/self/fd")) if before else 0) == before
+
+
+def test_an_exception_of_the_owner_ends_the_connection_and_is_not_hidden(
+        opened: Opened, owner: Recorder, reactor: CountingReactor, caplog: pytest.LogCaptureFixture) -> None:
+    def fail() -> None:
+        raise ValueError("on purpose")
+
+    transport, peer = opened()
+    owner.then["data"] = fail
+    peer.send(b"x")
+    reactor.poll(1)
+    assert transport.closed
+    assert owner.told[-1] == "lost"
+    assert "on purpose" in caplog.text

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from asking import PATIENCE
 from evloop_http import AccessLog, App, HTTPError, Request, Response, Server
-from evloop_http.messages import Headers, RequestHead
+from evloop_http.messages import Answered, Headers, Peer, RequestHead
 
 COMMON = re.compile(r'(\S+) - - \[(\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] "((?:[^"\\]|\\.)*)" '
                     r"(\d{3}) (\d+) (\d+\.\d)ms")
@@ -57,6 +57,11 @@ def head(method: str = "GET", target: str = "/x?y=1", agent: str | None = "test/
     return RequestHead(method, target, "1.1", Headers.from_fields(fields), target)
 
 
+def answered(client: str, head: RequestHead | None, status: int, size: int, seconds: float,
+             complete: bool = True) -> Answered:
+    return Answered(Peer(client), head, status, size, seconds, complete)
+
+
 def read_json(line: str) -> dict[str, Any]:
     read = json.loads(line)
     assert isinstance(read, dict)
@@ -64,28 +69,35 @@ def read_json(line: str) -> dict[str, Any]:
 
 
 def test_a_common_line_says_who_when_what_and_how(log: Lines) -> None:
-    AccessLog("common", lambda: NOON).record("192.0.2.7", head(), 200, 1234, 0.01234)
+    AccessLog("common", lambda: NOON).answered(answered("192.0.2.7", head(), 200, 1234, 0.01234))
     found = COMMON.fullmatch(log.take())
     assert found is not None
     assert (found[1], *found.groups()[2:]) == ("192.0.2.7", "GET /x?y=1 HTTP/1.1", "200", "1234", "12.3")
 
 
 def test_a_json_line_says_the_same_and_who_the_client_says_it_is(log: Lines) -> None:
-    AccessLog("json", lambda: NOON).record("192.0.2.7", head(), 404, 0, 0.0005)
+    AccessLog("json", lambda: NOON).answered(answered("192.0.2.7", head(), 404, 0, 0.0005))
     line = read_json(log.take())
     assert re.fullmatch(r"2023-11-1[45]T\d\d:\d\d:20[+-]\d{4}", line.pop("time"))
     assert line == {"client": "192.0.2.7", "method": "GET", "target": "/x?y=1", "version": "1.1",
                     "user_agent": "test/1",
-                    "status": 404, "bytes": 0, "ms": 0.5}
+                    "status": 404, "bytes": 0, "ms": 0.5, "complete": True}
+
+
+def test_a_line_says_that_a_client_did_not_get_everything(log: Lines) -> None:
+    AccessLog().answered(answered("192.0.2.7", head(), 499, 0, 0.1, complete=False))
+    assert log.take().endswith(" 499 0 100.0ms incomplete")
+    AccessLog("json").answered(answered("192.0.2.7", head(), 200, 10, 0.1, complete=False))
+    assert read_json(log.take())["complete"] is False
 
 
 def test_what_could_not_be_read_and_came_from_nowhere_has_a_line_too(log: Lines) -> None:
-    AccessLog().record("", None, 400, 50, 0)
+    AccessLog().answered(answered("", None, 400, 50, 0))
     line = log.take()
     found = COMMON.fullmatch(line)
     assert found is not None, line
     assert (found[1], found[3]) == ("-", "-")
-    AccessLog("json").record("", None, 400, 50, 0)
+    AccessLog("json").answered(answered("", None, 400, 50, 0))
     read = read_json(log.take())
     assert (read["client"], read["method"], read["target"], read["user_agent"]) == ("-", None, None, None)
 
@@ -96,7 +108,7 @@ def test_without_a_listener_nothing_is_formatted() -> None:
     def never() -> float:
         raise AssertionError("the time was asked for")
 
-    AccessLog("common", never).record("", None, 200, 0, 0)
+    AccessLog("common", never).answered(answered("", None, 200, 0, 0))
 
 
 def test_another_format_is_refused() -> None:
@@ -123,7 +135,7 @@ def test_no_text_at_all_can(log: Lines, text: str) -> None:
 
 
 def check_one_line(log: Lines, format: str, text: str) -> None:
-    AccessLog(format).record("192.0.2.7", head(text, text, text), 200, 1, 0.001)
+    AccessLog(format).answered(answered("192.0.2.7", head(text, text, text), 200, 1, 0.001))
     line = log.take()
     assert line.isascii()
     assert line.isprintable()  # no line end, no escape of a terminal

@@ -19,14 +19,22 @@ from typing import Any, cast
 import pytest
 
 from evloop_http.http1 import CONTINUE, Limits
-from evloop_http.messages import FileBody, HTTPError, Request, RequestHead, Response
+from evloop_http.messages import (
+    GATHER,
+    PIPE_SIZE,
+    Answered,
+    Application,
+    FileBody,
+    HTTPError,
+    Observer,
+    Preparation,
+    Request,
+    Response,
+)
 from evloop_http.net.transport import HIGH_WATER, READ_SIZE
-from evloop_http.server import connection as connection_module
-from evloop_http.server.answering import READ_AHEAD
-from evloop_http.server.connection import Connection
-from evloop_http.server.exchange import PIECE_BUDGET
-from evloop_http.server.receiving import BUFFER_SIZE
-from evloop_http.server.shared import Application
+from evloop_http.server import lingering
+from evloop_http.server.connection import EVENT_BUDGET, READ_AHEAD, Connection
+from evloop_http.server.sending import PIECE_BUDGET
 from evloop_http.server.states import State, Timeouts
 from fakes import (
     GARBAGE,
@@ -35,9 +43,9 @@ from fakes import (
     PLENTY,
     FakeNet,
     Later,
-    ListLog,
     Peer,
     Taker,
+    Watcher,
     always,
     echo,
     get,
@@ -78,15 +86,21 @@ class Pieces:
 
 
 class Guarded:
-    """An application that looks at a request before its body is invited."""
+    """An application that looks at a request before its body is received."""
 
-    def __init__(self, verdict: Callable[[Request], Response | None]) -> None:
-        self.preview = verdict
+    def __init__(self, verdict: Callable[[Request], Preparation | Response]) -> None:
+        self.prepare = verdict
         self.calls = 0
 
     def __call__(self, request: Request) -> Response:
         self.calls += 1
         return Response(request.body)
+
+
+def with_status(response: Response, status: Any) -> Response:
+    """The same response with a status that it could not have been made with."""
+    response.status = status
+    return response
 
 
 @pytest.fixture
@@ -113,7 +127,7 @@ def test_a_request_is_answered_and_the_connection_is_kept(serve: Serve) -> None:
     peer.send(get("/a"))
     peer.send(post(b"body", target="/b"))
     assert [answer.body for answer in peer.answers()] == [b"GET /a ", b"POST /b body"]
-    assert peer.state() is State.IDLE
+    assert peer.state() == "idle"
     assert peer.connection.requests == 2
 
 
@@ -152,14 +166,14 @@ def test_http_1_0_is_answered_and_closed(serve: Serve) -> None:
     peer = serve().connect()
     peer.send(b"GET / HTTP/1.0\r\n\r\n")
     assert peer.answers()[0].headers["connection"] == "close"
-    assert peer.state() is State.LINGERING
+    assert peer.state() == "lingering"
 
 
 def test_http_1_0_that_asks_to_be_kept_is_kept(serve: Serve) -> None:
     peer = serve().connect()
     peer.send(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
     assert peer.answers()[0].headers["connection"] == "keep-alive"
-    assert peer.state() is State.IDLE
+    assert peer.state() == "idle"
 
 
 @pytest.mark.parametrize("request_bytes", [LAST_GET, b"GET / HTTP/1.0\r\n\r\n"])
@@ -175,7 +189,7 @@ def test_an_application_may_end_the_connection(serve: Serve) -> None:
     peer = serve(always(Response("bye", headers={"Connection": "close"}))).connect()
     peer.send(GET + GET)
     assert [answer.headers["connection"] for answer in peer.answers()] == ["close"]
-    assert peer.state() is State.LINGERING
+    assert peer.state() == "lingering"
 
 
 def test_a_request_knows_its_client_and_its_scheme(serve: Serve) -> None:
@@ -211,7 +225,7 @@ def test_an_application_says_what_its_requests_are(serve: Serve) -> None:
 def test_repr_shows_client_state_and_count(serve: Serve) -> None:
     peer = serve().connect()
     peer.send(GET, b"GET")
-    assert repr(peer.connection) == "<Connection 192.0.2.1 reading headers, 1 requests>"
+    assert repr(peer.connection) == "<Connection 192.0.2.1 reading-headers, 1 requests>"
 
 
 # Deadlines
@@ -220,9 +234,9 @@ def test_a_handshake_that_takes_too_long_is_closed(serve: Serve) -> None:
     net = serve()
     peer = net.connect(secure=True)
     net.advance(9.9)
-    assert peer.state() is State.HANDSHAKING
+    assert peer.state() == "handshaking"
     net.advance(0.2)
-    assert (peer.state(), peer.got) == (State.CLOSED, b"")
+    assert (peer.state(), peer.got) == ("closed", b"")
 
 
 def test_an_idle_connection_is_closed_in_silence(serve: Serve) -> None:
@@ -232,18 +246,18 @@ def test_an_idle_connection_is_closed_in_silence(serve: Serve) -> None:
     used.send(GET)
     answered = used.got
     net.advance(25.1)
-    assert (fresh.state(), fresh.got, used.state()) == (State.CLOSED, b"", State.IDLE)
+    assert (fresh.state(), fresh.got, used.state()) == ("closed", b"", "idle")
     net.advance(50)
-    assert (used.state(), used.got) == (State.CLOSED, answered)
+    assert (used.state(), used.got) == ("closed", answered)
 
 
-@pytest.mark.parametrize(("draining", "state"), [(False, State.IDLE), (True, State.LINGERING)])
+@pytest.mark.parametrize(("draining", "state"), [(False, "idle"), (True, "lingering")])
 def test_a_request_that_comes_in_the_turn_in_which_its_connection_would_be_closed_is_answered(
-        serve: Serve, draining: bool, state: State) -> None:
+        serve: Serve, draining: bool, state: str) -> None:
     net = serve()
     peer = net.connect()
     peer.send(GET)
-    net.service.draining = draining
+    net.shared.draining = draining
     # When the selector looks, nothing is there; and before the connection's own timer, this one is due.
     net.reactor.call_at(peer.connection.deadline - 1, lambda: peer.sock.inbox.append(GET))
     net.clock.seconds = peer.connection.deadline + 1
@@ -262,7 +276,7 @@ def test_what_comes_in_the_turn_in_which_its_connection_would_be_closed_is_the_n
     net.reactor.call_at(peer.connection.deadline - 1, lambda: peer.sock.inbox.append(late))
     net.clock.seconds = peer.connection.deadline + 1
     net.settle()
-    assert peer.state() in (State.READING_HEADERS, State.HANDLING, State.READING_BODY)
+    assert peer.state() in ("reading-headers", "handling", "reading-body")
 
 
 def test_a_head_at_one_byte_a_second_gets_408(serve: Serve) -> None:
@@ -319,11 +333,11 @@ def test_a_peer_that_takes_nothing_for_so_long_is_reset(serve: Serve) -> None:
     for _ in range(3):
         net.advance(29)
         peer.take(1)
-    assert peer.state() is State.WRITING
+    assert peer.state() == "writing"
     net.advance(29.9)
-    assert peer.state() is State.WRITING
+    assert peer.state() == "writing"
     net.advance(0.2)
-    assert peer.state() is State.CLOSED
+    assert peer.state() == "closed"
     assert peer.sock.aborted
 
 
@@ -337,7 +351,7 @@ def test_a_stream_may_last_for_as_long_as_the_peer_takes_it(serve: Serve) -> Non
     peer = net.connect()
     peer.send(GET)
     assert peer.answers()[0].body == b"x" * 1000
-    assert peer.state() is State.IDLE
+    assert peer.state() == "idle"
 
 
 def test_a_file_may_last_for_as_long_as_the_peer_takes_it(serve: Serve, tmp_path: Path) -> None:
@@ -355,10 +369,10 @@ def test_lingering_ends_by_deadline_when_the_peer_does_not_close(serve: Serve) -
     peer = net.connect()
     peer.send(LAST_GET)
     for _ in range(3):
-        assert peer.state() is State.LINGERING
+        assert peer.state() == "lingering"
         net.advance(0.9)
         peer.send(b"more")
-    assert peer.state() is State.CLOSED
+    assert peer.state() == "closed"
     assert not peer.sock.aborted
 
 
@@ -476,7 +490,7 @@ def test_a_peer_that_does_not_read_its_answers_is_not_read_from(serve: Serve) ->
     net = serve(always(Response(bytes(10_000))))
     peer = net.connect(room=0)
     peer.send(*[GET * 50] * 20)
-    assert peer.state() is State.WRITING
+    assert peer.state() == "writing"
     assert peer.transport.queued <= HIGH_WATER + 20_000
     assert len(peer.sock.inbox) >= 18
     while peer.sock.inbox or peer.transport.queued:
@@ -486,7 +500,7 @@ def test_a_peer_that_does_not_read_its_answers_is_not_read_from(serve: Serve) ->
 
 
 def test_a_full_pipeline_that_ends_in_a_body_goes_on_when_there_is_room(serve: Serve) -> None:
-    for number in range(connection_module.EVENT_BUDGET - 2, connection_module.EVENT_BUDGET + 2):
+    for number in range(EVENT_BUDGET - 2, EVENT_BUDGET + 2):
         peer = serve(echo).connect(room=0)
         peer.send(get("/") * number + post(b"body"))
         peer.take()
@@ -509,7 +523,7 @@ def test_a_client_that_half_closes_after_its_request_is_answered(serve: Serve, p
     peer.sock.inbox.extend(pieces)
     peer.end()
     assert set(peer.statuses) == {200}
-    assert peer.state() is State.CLOSED
+    assert peer.state() == "closed"
     assert not peer.sock.aborted
 
 
@@ -525,7 +539,7 @@ def test_a_client_that_half_closes_while_its_request_is_handled_is_answered(serv
     later.answer()
     net.settle()
     assert peer.statuses == [200, 200]
-    assert peer.state() is State.CLOSED
+    assert peer.state() == "closed"
 
 
 @pytest.mark.parametrize("room", [0, PLENTY])
@@ -539,14 +553,14 @@ def test_an_empty_line_behind_the_last_request_costs_no_answer(serve: Serve, roo
     net.settle()
     peer.take()
     assert peer.statuses == [200]
-    assert peer.state() is State.CLOSED
+    assert peer.state() == "closed"
 
 
 def test_a_client_that_half_closes_and_reads_slowly_gets_everything(serve: Serve) -> None:
     peer = serve(always(Response(bytes(300_000)))).connect(room=10)
     peer.send(GET + GET)
     peer.end()
-    while peer.state() is not State.CLOSED:
+    while peer.state() != "closed":
         peer.take(50_000)
     assert [len(answer.body) for answer in peer.answers()] == [300_000, 300_000]
 
@@ -558,8 +572,8 @@ def test_a_client_that_closes_between_requests_is_closed_in_silence(serve: Serve
     answered = used.got
     fresh.end()
     used.end()
-    assert (fresh.state(), fresh.got) == (State.CLOSED, b"")
-    assert (used.state(), used.got) == (State.CLOSED, answered)
+    assert (fresh.state(), fresh.got) == ("closed", b"")
+    assert (used.state(), used.got) == ("closed", answered)
 
 
 @pytest.mark.parametrize("part", [GET[:1], GET[:-1], post(b"body")[:-1], post(b"body")[:-4]])
@@ -568,7 +582,7 @@ def test_a_client_that_closes_within_a_request_gets_400(serve: Serve, part: byte
     peer.send(part)
     peer.end()
     assert peer.statuses == [400]
-    assert peer.state() is State.CLOSED
+    assert peer.state() == "closed"
     assert peer.connection.requests == 0
 
 
@@ -576,11 +590,11 @@ def test_the_server_is_told_once_of_every_end(serve: Serve) -> None:
     ended: list[Connection] = []
     net = serve(on_closed=ended.append)
     peer = net.connect()
-    assert net.service.connections == {peer.connection}
+    assert net.shared.connections == {peer.connection}
     peer.reset()
     peer.connection.close()
     assert ended == [peer.connection]
-    assert not net.service.connections
+    assert not net.shared.connections
 
 
 def count_connections() -> int:
@@ -628,7 +642,7 @@ def test_what_cannot_be_read_is_refused_and_nothing_more_is_parsed(serve: Serve,
     assert answer.headers["connection"] == "close"
     assert int(answer.headers["content-length"]) == len(answer.body) > 0
     assert peer.connection.requests == 0
-    assert peer.state() is State.LINGERING
+    assert peer.state() == "lingering"
 
 
 def test_a_refusal_repeats_nothing_that_the_peer_sent(serve: Serve) -> None:
@@ -645,29 +659,29 @@ def test_an_early_refusal_arrives_while_the_body_is_still_coming(serve: Serve) -
     assert peer.sock.half_closed
     for _ in range(100):
         peer.send(bytes(50_000))
-    assert peer.state() is State.LINGERING
+    assert peer.state() == "lingering"
     peer.end()
-    assert peer.state() is State.CLOSED
+    assert peer.state() == "closed"
     assert not peer.sock.aborted
 
 
 def test_a_refusal_that_the_peer_is_slow_to_take_is_kept_for_it(serve: Serve) -> None:
     peer = serve().connect(room=10)
     peer.send(GARBAGE)
-    assert peer.state() is State.WRITING
+    assert peer.state() == "writing"
     peer.take()
     assert peer.statuses == [400]
-    assert peer.state() is State.LINGERING
+    assert peer.state() == "lingering"
 
 
 def test_what_is_discarded_is_bounded(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_module, "LINGER_BYTES", 100_000)
+    monkeypatch.setattr(lingering, "LINGER_BYTES", 100_000)
     peer = serve().connect()
     peer.send(GARBAGE)
     peer.send(bytes(60_000))
-    assert peer.state() is State.LINGERING
+    assert peer.state() == "lingering"
     peer.send(bytes(60_000))
-    assert peer.state() is State.CLOSED
+    assert peer.state() == "closed"
 
 
 def test_plain_http_where_tls_was_expected_is_told_so(serve: Serve) -> None:
@@ -676,7 +690,7 @@ def test_plain_http_where_tls_was_expected_is_told_so(serve: Serve) -> None:
     answer, = peer.answers()
     assert answer.status == 400
     assert b"HTTPS" in answer.body
-    assert peer.state() is State.LINGERING
+    assert peer.state() == "lingering"
     peer.send(GET)
     assert len(peer.answers()) == 1
 
@@ -747,8 +761,9 @@ def test_an_application_may_refuse_a_body_before_it_is_sent(serve: Serve, verdic
 def test_an_application_that_does_not_mind_has_the_body_invited(serve: Serve) -> None:
     seen: list[tuple[str, bytes]] = []
 
-    def verdict(request: Request) -> None:
+    def verdict(request: Request) -> Preparation:
         seen.append((request.target, request.body))
+        return GATHER
 
     peer = serve(Guarded(verdict)).connect()
     peer.send(EXPECTING[:-4])
@@ -767,7 +782,7 @@ def test_an_iterator_is_sent_in_chunks_and_closed(serve: Serve) -> None:
     answer, = peer.answers()
     assert answer.body == b"onetwo"
     assert answer.headers["transfer-encoding"] == "chunked"
-    assert peer.state() is State.IDLE
+    assert peer.state() == "idle"
     assert body.closed
 
 
@@ -784,7 +799,7 @@ def test_an_iterator_for_http_1_0_ends_with_the_connection(serve: Serve) -> None
     answer, = peer.answers()
     assert answer.body == b"onetwo"
     assert "transfer-encoding" not in answer.headers
-    assert peer.state() is State.LINGERING
+    assert peer.state() == "lingering"
 
 
 @pytest.mark.parametrize("length", [{}, {"Content-Length": "3"}])
@@ -794,7 +809,7 @@ def test_head_closes_an_iterator_without_asking_it(serve: Serve, length: dict[st
     peer.send(GET.replace(b"GET", b"HEAD"))
     assert peer.answers("HEAD")[0].body == b""
     assert (body.asked, body.closed) == (0, 1)
-    assert peer.state() is State.IDLE
+    assert peer.state() == "idle"
 
 
 def test_a_slow_reader_stops_the_producer(serve: Serve) -> None:
@@ -803,7 +818,7 @@ def test_a_slow_reader_stops_the_producer(serve: Serve) -> None:
     peer.send(GET)
     assert body.asked <= HIGH_WATER // 10_000 + 1
     taken = 0
-    while peer.state() is State.WRITING:
+    while peer.state() == "writing":
         peer.take(25_000)
         taken += 25_000
         assert body.asked * 10_000 <= taken + HIGH_WATER + 20_000
@@ -827,7 +842,7 @@ def test_a_producer_lets_others_have_a_turn(serve: Serve) -> None:
     short.sock.inbox.append(get("/short"))
     net.turn()
     assert short.statuses == [200]
-    assert long.state() is State.WRITING
+    assert long.state() == "writing"
     net.settle()
     assert len(long.answers()[0].body) == 1000
 
@@ -841,7 +856,7 @@ def test_an_iterator_is_closed_when_the_peer_goes(serve: Serve, room: int) -> No
     net.turn()
     assert (body.asked > 0, body.closed) == (True, 0)
     peer.reset()
-    assert peer.state() is State.CLOSED
+    assert peer.state() == "closed"
     assert body.closed == 1
 
 
@@ -876,7 +891,7 @@ def test_a_body_that_fails_midway_is_broken_off(serve: Serve, caplog: pytest.Log
     peer = serve(always(Response(body, headers={"Content-Length": length} if length else {}))).connect()
     with caplog.at_level(logging.CRITICAL, "evloop_http.server"):
         peer.send(GET + GET)
-    assert peer.state() is State.CLOSED
+    assert peer.state() == "closed"
     assert peer.sock.aborted
     assert body.closed
     assert not peer.got.endswith(b"0\r\n\r\n")
@@ -901,11 +916,11 @@ def test_a_body_that_fails_to_close_harms_nobody(serve: Serve, caplog: pytest.Lo
     peer.send(GET)
     if leaves:
         peer.reset()
-        assert peer.state() is State.CLOSED
-        assert not net.service.connections
+        assert peer.state() == "closed"
+        assert not net.shared.connections
     else:
         peer.take()
-        assert peer.state() is State.IDLE
+        assert peer.state() == "idle"
     assert body.closed == 1
     assert "ValueError: cannot close" in caplog.text
 
@@ -928,7 +943,7 @@ def test_a_file_is_sent_and_closed(serve: Serve, tmp_path: Path, offset: int, le
     assert answer.body == content[offset:offset + length]
     assert answer.headers["content-length"] == str(length)
     assert body.file.closed
-    assert peer.state() is State.IDLE
+    assert peer.state() == "idle"
 
 
 def test_a_file_is_closed_when_the_peer_goes(serve: Serve, tmp_path: Path) -> None:
@@ -953,7 +968,7 @@ def test_a_file_that_is_shorter_than_it_was_ends_the_connection(serve: Serve, tm
     body = make_file(tmp_path, b"short", length=100)
     peer = serve(always(Response(body))).connect()
     peer.send(GET + GET)
-    assert peer.state() is State.CLOSED
+    assert peer.state() == "closed"
     assert peer.got.endswith(b"\r\n\r\nshort")
     assert body.file.closed
 
@@ -988,15 +1003,15 @@ def test_a_peer_is_not_charged_for_the_time_of_a_handler(serve: Serve) -> None:
     reader.send(GET)
     sender.send(GET[:-2])
     net.settle()
-    assert reader.state() is State.WRITING
-    assert sender.state() is State.READING_HEADERS
+    assert reader.state() == "writing"
+    assert sender.state() == "reading-headers"
 
 
 def test_an_empty_line_behind_a_request_begins_no_other(serve: Serve) -> None:
     net = serve()
     peer = net.connect()
     peer.send(GET + b"\r\n")
-    assert peer.state() is State.IDLE
+    assert peer.state() == "idle"
     net.advance(20)
     peer.send(GET)
     assert peer.statuses == [200, 200]
@@ -1015,7 +1030,7 @@ def test_a_stream_has_one_turn_at_a_time(serve: Serve) -> None:
     peer = net.connect(room=0)
     peer.send(GET)
     most = 0
-    while peer.state() is State.WRITING:
+    while peer.state() == "writing":
         before = asked
         peer.sock.room += 20_000
         net.turn()
@@ -1034,24 +1049,24 @@ def test_ctrl_c_in_a_handler_ends_its_connection_and_the_loop_can_be_run_again(s
     peer, other = net.connect(), net.connect()
     with pytest.raises(KeyboardInterrupt):
         peer.send(get("/interrupt"))
-    assert peer.state() is State.CLOSED
+    assert peer.state() == "closed"
     other.send(GET)
     assert other.statuses == [200]
 
 
 def test_the_log_is_told_what_went_out_of_a_file_that_was_cut(serve: Serve, tmp_path: Path) -> None:
-    log = ListLog()
-    peer = serve(always(Response(make_file(tmp_path, bytes(500_000)))), log=log).connect(room=100_000)
+    watcher = Watcher()
+    peer = serve(always(Response(make_file(tmp_path, bytes(500_000)))), observer=watcher).connect(room=100_000)
     peer.send(GET)
     peer.connection.close()
-    assert 90_000 < log.entries[0].size < 100_000
+    assert 90_000 < watcher.answers[0].size < 100_000
 
 
 def test_the_log_is_told_of_no_content_where_none_is_sent(serve: Serve) -> None:
-    log = ListLog()
-    peer = serve(always(Response("gone", 204)), log=log).connect()
+    watcher = Watcher()
+    peer = serve(always(Response("gone", 204)), observer=watcher).connect()
     peer.send(GET)
-    assert [entry.size for entry in log.entries] == [0]
+    assert [entry.size for entry in watcher.answers] == [0]
 
 
 @pytest.mark.parametrize("timeouts", [{"idle": 0}, {"head": -1}, {"body_rate": 0}, {"handler": 0}])
@@ -1067,13 +1082,13 @@ def test_a_future_is_answered_when_it_is_done_in_another_thread(serve: Serve) ->
     net = serve(later)
     peer = net.connect()
     peer.send(GET)
-    assert (peer.state(), peer.got) == (State.HANDLING, b"")
+    assert (peer.state(), peer.got) == ("handling", b"")
     thread = threading.Thread(target=later.answer)
     thread.start()
     thread.join()
     net.settle()
     assert peer.answers()[0].body == b"late"
-    assert peer.state() is State.IDLE
+    assert peer.state() == "idle"
     assert not later.requests[0].disconnected
 
 
@@ -1114,7 +1129,7 @@ def test_a_future_that_brings_no_response_is_answered_with_an_error(
         finish(later.futures[0])
         net.settle()
     assert peer.statuses == [status]
-    assert peer.state() is State.IDLE
+    assert peer.state() == "idle"
 
 
 def test_a_request_is_told_when_the_peer_goes(serve: Serve) -> None:
@@ -1125,7 +1140,7 @@ def test_a_request_is_told_when_the_peer_goes(serve: Serve) -> None:
     request, future = later.requests[0], later.futures[0]
     assert (request.disconnected, future.cancelled()) == (False, False)
     peer.reset()
-    assert peer.state() is State.CLOSED
+    assert peer.state() == "closed"
     assert (request.disconnected, future.cancelled()) == (True, True)
 
 
@@ -1151,19 +1166,18 @@ def test_an_application_that_returns_nonsense_is_answered_for(serve: Serve, nons
     peer = serve(always(nonsense)).connect()
     peer.send(GET + GET)
     assert peer.statuses == [500, 500]
-    assert peer.state() is State.IDLE
+    assert peer.state() == "idle"
 
 
 @pytest.mark.parametrize("response", [
-    Response("text", status=99),
-    Response("text", status=101),
-    Response("text", status=600),
-    Response("text", status=cast(int, "200")),
-    Response("text", status=cast(int, None)),
+    with_status(Response("text"), 101),
+    with_status(Response("text"), 600),
+    with_status(Response("text"), "200"),
+    with_status(Response("text"), None),
     Response("text", headers={"Content-Length": "5"}),
     Response("text", headers={"Content-Length": "many"}),
     Response("text", headers={"Transfer-Encoding": "chunked"}),
-    Response(iter([b"text"]), status=99),
+    with_status(Response(iter([b"text"])), 99),
     Response(iter([b"text"]), headers={"Content-Length": "-1"}),
     Response(iter([b"text"]), headers={"Transfer-Encoding": "chunked"}),
 ], ids=repr)
@@ -1176,7 +1190,7 @@ def test_a_response_that_cannot_be_sent_becomes_a_500(serve: Serve, response: Re
 
 def test_a_body_in_pieces_that_cannot_be_sent_is_closed(serve: Serve) -> None:
     body = Pieces([b"text"])
-    peer = serve(always(Response(body, status=99))).connect()
+    peer = serve(always(with_status(Response(body), 99))).connect()
     peer.send(GET)
     assert peer.statuses == [500]
     assert (body.asked, body.closed) == (0, 1)
@@ -1185,12 +1199,12 @@ def test_a_body_in_pieces_that_cannot_be_sent_is_closed(serve: Serve) -> None:
 def test_an_exception_becomes_a_500_and_is_logged_with_the_request_line(serve: Serve,
                                                                        caplog: pytest.LogCaptureFixture) -> None:
     peer = serve(raising(ValueError("secret"))).connect()
-    peer.send(get("/a%0A?b") + GET)
+    peer.send(get("/a?b=%0A") + GET)
     assert peer.statuses == [500, 500]
     assert b"secret" not in peer.got
     record = caplog.records[0]
     assert (record.name, record.levelname) == ("evloop_http.server", "ERROR")
-    assert "GET /a%0A?b" in record.getMessage()
+    assert "GET /a?b=%0A" in record.getMessage()
     assert record.exc_info is not None
     assert str(record.exc_info[1]) == "secret"
 
@@ -1201,7 +1215,7 @@ def test_an_http_error_is_an_answer_and_not_logged(serve: Serve, caplog: pytest.
     answer, = peer.answers()
     assert (answer.status, answer.headers["x-pot"]) == (418, "tea")
     assert b"short and stout" in answer.body
-    assert peer.state() is State.IDLE
+    assert peer.state() == "idle"
     assert not caplog.records
 
 
@@ -1214,25 +1228,27 @@ def test_an_http_error_with_a_header_that_none_may_be_becomes_a_500(serve: Serve
     assert peer.statuses == [500]
 
 
-class BrokenLog:
-    def record(self, client: str, head: RequestHead | None, status: int, size: int, seconds: float) -> None:
+class BrokenObserver(Observer):
+    def answered(self, answer: Answered) -> None:
         raise ValueError("no log today")
 
 
 class BrokenRequests:
-    request_class = int
+    class request_class(Request):
+        def __init__(self, *arguments: Any) -> None:
+            raise ValueError("no request today")
 
     def __call__(self, request: Request) -> Response:
         return Response()
 
 
-@pytest.mark.parametrize("options", [{"log": BrokenLog()}, {"application": BrokenRequests()}])
+@pytest.mark.parametrize("options", [{"observer": BrokenObserver()}, {"application": BrokenRequests()}])
 @pytest.mark.parametrize("body", [b"hello", iter([b"hello"])])
 def test_what_the_host_s_own_parts_raise_leaves_no_connection_hanging(serve: Serve, options: dict[str, Any],
                                                                       body: Any) -> None:
     peer = serve(**{"application": always(Response(body)), **options}).connect()
     peer.send(GET)
-    assert peer.state() in (State.IDLE, State.LINGERING, State.CLOSED)
+    assert peer.state() in ("idle", "lingering", "closed")
 
 
 # Stopping
@@ -1243,7 +1259,7 @@ def test_the_last_answers_of_a_server_that_drains_say_so(serve: Serve) -> None:
     handling, reading = net.connect(), net.connect()
     handling.send(GET + GET)
     reading.send(post(b"body")[:-2])
-    net.service.draining = True
+    net.shared.draining = True
     for peer in net.peers:
         peer.connection.drain()
     reading.send(b"dy")
@@ -1253,62 +1269,63 @@ def test_the_last_answers_of_a_server_that_drains_say_so(serve: Serve) -> None:
     for peer in (handling, reading):
         answer, = peer.answers()
         assert (answer.headers["connection"], answer.body) == ("close", b"last")
-        assert peer.state() is State.LINGERING
+        assert peer.state() == "lingering"
 
 
 def test_draining_leaves_an_idle_connection_a_moment(serve: Serve) -> None:
     net = serve()
     idle, quick = net.connect(), net.connect()
-    net.service.draining = True
-    net.service.seconds[State.IDLE] = 0.1
+    net.shared.draining = True
+    net.shared.seconds[State.IDLE] = 0.1
     for peer in net.peers:
         peer.connection.drain()
     quick.send(GET)
     net.advance(0.11)
-    assert (idle.state(), idle.got) == (State.CLOSED, b"")
+    assert (idle.state(), idle.got) == ("closed", b"")
     assert quick.statuses == [200]
 
 
 # The access log
 
 def test_every_answer_is_logged(serve: Serve) -> None:
-    log = ListLog()
-    peer = serve(lambda request: Response("hello", 201), log=log).connect()
+    watcher = Watcher()
+    peer = serve(lambda request: Response("hello", 201), observer=watcher).connect()
     peer.send(GET + GET.replace(b"GET", b"HEAD"), GARBAGE)
-    assert [entry[2:] for entry in log.entries[:2]] == [(201, 5, 0.0), (201, 0, 0.0)]
-    assert [entry.head.method if entry.head else None for entry in log.entries] == ["GET", "HEAD", None]
-    assert log.entries[2].status == 400
-    assert {entry.client for entry in log.entries} == {"192.0.2.1"}
+    assert [entry[2:5] for entry in watcher.answers[:2]] == [(201, 5, 0.0), (201, 0, 0.0)]
+    assert [entry.head.method if entry.head else None for entry in watcher.answers] == ["GET", "HEAD", None]
+    assert watcher.answers[2].status == 400
+    assert {entry.peer.address for entry in watcher.answers} == {"192.0.2.1"}
 
 
 def test_an_answer_in_pieces_is_logged_when_it_is_out(serve: Serve, tmp_path: Path) -> None:
-    log = ListLog()
+    watcher = Watcher()
     file = make_file(tmp_path, b"content")
-    net = serve(lambda request: Response(file if request.target == "/file" else iter([bytes(1000)] * 100)), log=log)
+    net = serve(lambda request: Response(file if request.target == "/file" else iter([bytes(1000)] * 100)),
+                observer=watcher)
     peer = net.connect(room=0)
     peer.send(get("/") + get("/file"))
-    assert not log.entries
+    assert not watcher.answers
     net.advance(5)
     peer.take()
-    assert [entry[2:] for entry in log.entries] == [(200, 100_000, 5.0), (200, 7, 0.0)]
+    assert [entry[2:5] for entry in watcher.answers] == [(200, 100_000, 5.0), (200, 7, 0.0)]
 
 
 def test_the_time_of_a_late_answer_is_the_application_s(serve: Serve) -> None:
-    log = ListLog()
+    watcher = Watcher()
     later = Later()
-    net = serve(later, log=log)
+    net = serve(later, observer=watcher)
     net.connect().send(GET)
     net.advance(7)
     later.answer()
     net.settle()
-    assert [entry.seconds for entry in log.entries] == [7.0]
+    assert [entry.seconds for entry in watcher.answers] == [7.0]
 
 
 def test_a_stream_that_is_broken_off_is_recorded_with_what_went_out(serve: Serve) -> None:
-    log = ListLog()
-    peer = serve(always(Response(iter([b"hello", None]))), log=log).connect()  # type: ignore[arg-type]
+    watcher = Watcher()
+    peer = serve(always(Response(iter([b"hello", None]))), observer=watcher).connect()  # type: ignore[arg-type]
     peer.send(GET)
-    assert [(entry.status, entry.size) for entry in log.entries] == [(200, 5)]
+    assert [(entry.status, entry.size) for entry in watcher.answers] == [(200, 5)]
 
 
 def test_a_body_that_was_replaced_by_bytes_of_another_class_is_sent_whole(serve: Serve) -> None:
@@ -1363,6 +1380,12 @@ def uploading(serve: Serve, *pieces: bytes, **options: Any) -> tuple[Taker, Fake
     return taker, net, peer
 
 
+def take_all(taker: Taker) -> None:
+    """Take what there is of a body, and meet the error behind it."""
+    while taker.take():
+        pass
+
+
 def test_who_takes_a_body_while_it_comes_is_called_with_the_head_and_given_it_piece_by_piece(serve: Serve) -> None:
     taker, net, peer = uploading(serve, UPLOAD[:-10])
     assert len(taker.requests) == 1
@@ -1375,7 +1398,7 @@ def test_who_takes_a_body_while_it_comes_is_called_with_the_head_and_given_it_pi
     taker.answer()
     net.settle()
     assert peer.statuses == [200]
-    assert peer.state() is State.IDLE
+    assert peer.state() == "idle"
 
 
 def test_behind_a_body_that_was_taken_the_next_request_is_read(serve: Serve) -> None:
@@ -1395,7 +1418,7 @@ def test_a_handler_that_does_not_take_what_comes_stops_the_peer_and_one_that_doe
     body = bytes(range(250)) * 20_000
     head = post(body, target="/take")[:-len(body)]
     peer.send(head, *[body[begin:begin + READ_SIZE] for begin in range(0, len(body), READ_SIZE)])
-    most = BUFFER_SIZE + READ_AHEAD + 2 * READ_SIZE
+    most = PIPE_SIZE + READ_AHEAD + 2 * READ_SIZE
     assert peer.connection.received <= most
     taken = 0
     while piece := taker.take():
@@ -1409,13 +1432,13 @@ def test_a_handler_that_does_not_take_what_comes_stops_the_peer_and_one_that_doe
 
 
 def test_the_time_that_the_handler_takes_is_not_the_peers(serve: Serve) -> None:
-    stream = post(bytes(BUFFER_SIZE * 2), target="/take")[:-1]
+    stream = post(bytes(PIPE_SIZE * 2), target="/take")[:-1]
     pieces = [stream[begin:begin + READ_SIZE] for begin in range(0, len(stream), READ_SIZE)]
     taker, net, peer = uploading(serve, *pieces, timeouts=Timeouts(body=10, body_rate=1e9))
-    assert peer.state() is State.HANDLING
+    assert peer.state() == "handling"
     net.advance(10_000)
-    assert peer.state() is State.HANDLING
-    while peer.state() is State.HANDLING:
+    assert peer.state() == "handling"
+    while peer.state() == "handling":
         taker.take()
         net.settle()
     net.advance(9)
@@ -1425,10 +1448,10 @@ def test_the_time_that_the_handler_takes_is_not_the_peers(serve: Serve) -> None:
 
 
 def test_a_body_that_goes_on_has_the_time_that_it_had_left(serve: Serve) -> None:
-    head = post(bytes(BUFFER_SIZE + 1), target="/take")[:-BUFFER_SIZE - 1]
+    head = post(bytes(PIPE_SIZE + 1), target="/take")[:-PIPE_SIZE - 1]
     taker, net, peer = uploading(serve, head, timeouts=Timeouts(body=10, body_rate=1e9))
     net.advance(8)
-    peer.send(*[bytes(READ_SIZE)] * (BUFFER_SIZE // READ_SIZE))
+    peer.send(*[bytes(READ_SIZE)] * (PIPE_SIZE // READ_SIZE))
     net.advance(1000)
     taker.take()
     net.settle()
@@ -1443,7 +1466,7 @@ def test_a_body_that_is_taken_while_it_comes_has_to_come_all_the_same(serve: Ser
     net.advance(11)
     assert peer.statuses == [408]
     with pytest.raises(HTTPError):
-        taker.take()
+        take_all(taker)
     assert taker.requests[0].disconnected
     assert taker.futures[0].cancelled()
 
@@ -1461,12 +1484,12 @@ def test_who_answers_before_the_body_has_come_ends_the_connection_gently(serve: 
     taker.answer()
     net.settle()
     assert [answer.headers["Connection"] for answer in peer.answers()] == ["close"]
-    assert peer.state() is State.LINGERING
+    assert peer.state() == "lingering"
     peer.send(b"56789" + GET)
     assert len(peer.answers()) == 1
     assert len(taker.requests) == 1
     with pytest.raises(HTTPError):  # whoever still reads it is told
-        taker.take()
+        take_all(taker)
 
 
 def test_who_answers_at_once_ends_the_connection_too(serve: Serve) -> None:
@@ -1475,9 +1498,9 @@ def test_who_answers_at_once_ends_the_connection_too(serve: Serve) -> None:
             return Response("no", 403)
 
     peer = serve(Refusing()).connect()
-    peer.send(UPLOAD + GET)
+    peer.send(UPLOAD[:-1], UPLOAD[-1:] + GET)
     assert peer.statuses == [403]
-    assert peer.state() is State.LINGERING
+    assert peer.state() == "lingering"
 
 
 def test_a_body_is_invited_when_the_handler_asks_for_it(serve: Serve) -> None:
@@ -1493,23 +1516,23 @@ def test_a_body_is_invited_when_the_handler_asks_for_it(serve: Serve) -> None:
     taker.answer()
     net.settle()
     assert peer.got.startswith(CONTINUE + b"HTTP/1.1 200 ")
-    assert peer.state() is State.IDLE
+    assert peer.state() == "idle"
 
 
 def test_a_body_is_invited_once_however_often_it_is_stopped(serve: Serve) -> None:
-    head = post(bytes(BUFFER_SIZE * 3), "Expect: 100-continue", target="/take")[:-BUFFER_SIZE * 3]
+    head = post(bytes(PIPE_SIZE * 3), "Expect: 100-continue", target="/take")[:-PIPE_SIZE * 3]
     taker, net, peer = uploading(serve, head)
     for _ in range(3):
         with pytest.raises(RuntimeError):
             taker.take()
         net.settle()
-        peer.send(*[bytes(READ_SIZE)] * (BUFFER_SIZE // READ_SIZE))
-        assert len(taker.take()) == BUFFER_SIZE
+        peer.send(*[bytes(READ_SIZE)] * (PIPE_SIZE // READ_SIZE))
+        assert len(taker.take()) == PIPE_SIZE
         net.settle()
     taker.answer()
     net.settle()
     assert peer.got.count(CONTINUE) == 1
-    assert peer.state() is State.IDLE
+    assert peer.state() == "idle"
 
 
 def test_a_body_that_the_handler_does_not_want_is_not_invited(serve: Serve) -> None:
@@ -1517,11 +1540,11 @@ def test_a_body_that_the_handler_does_not_want_is_not_invited(serve: Serve) -> N
     taker.answer()
     net.settle()
     assert peer.statuses == [200]
-    assert peer.state() is State.LINGERING
+    assert peer.state() == "lingering"
 
 
 def test_a_body_that_came_without_its_invitation_is_taken(serve: Serve) -> None:
-    taker, net, peer = uploading(serve, ASKING_UPLOAD)
+    taker, net, peer = uploading(serve, ASKING_UPLOAD[:-5], ASKING_UPLOAD[-5:])
     with pytest.raises(RuntimeError):
         taker.take()
     net.settle()
@@ -1548,7 +1571,7 @@ def test_a_handler_learns_that_the_peer_has_left_within_the_body(serve: Serve, l
     peer.send(UPLOAD[:-5])
     leave(peer)
     with pytest.raises(HTTPError):
-        taker.take()
+        take_all(taker)
     assert taker.requests[0].disconnected
 
 
@@ -1562,7 +1585,7 @@ def test_a_handler_that_takes_a_body_while_it_comes_is_told_when_its_future_is_c
 def test_where_the_body_is_taken_while_it_comes_it_is_not_in_the_request(serve: Serve) -> None:
     taker = Taker()
     net = serve(taker)
-    net.connect().send(UPLOAD)
+    net.connect().send(UPLOAD[:-1], UPLOAD[-1:])
     with pytest.raises(RuntimeError, match="stream"):
         _ = taker.requests[0].body
     taker.answer()
@@ -1574,7 +1597,7 @@ def test_where_the_body_is_taken_while_it_comes_it_is_not_in_the_request(serve: 
 ], ids=["counted", "chunked"])
 def test_a_body_that_is_gathered_has_its_own_limit(serve: Serve, request_bytes: bytes) -> None:
     net = serve(Taker(), limits=Limits(body=1000))
-    net.service.body_limit = 10
+    net.shared.body_limit = 10
     peer = net.connect()
     peer.send(request_bytes)
     assert peer.statuses == [413]
@@ -1582,7 +1605,7 @@ def test_a_body_that_is_gathered_has_its_own_limit(serve: Serve, request_bytes: 
 
 def test_a_body_that_is_too_large_is_not_invited(serve: Serve) -> None:
     net = serve(limits=Limits(body=1000))
-    net.service.body_limit = 10
+    net.shared.body_limit = 10
     peer = net.connect()
     peer.send(post(bytes(11), "Expect: 100-continue")[:-11])
     assert peer.statuses == [413]
@@ -1619,19 +1642,19 @@ def test_whoever_waits_for_a_body_is_told_when_the_host_is_interrupted(serve: Se
         peer.send(UPLOAD[:-10])
     with pytest.raises(HTTPError):
         taker.take()
-    assert peer.state() is State.CLOSED
+    assert peer.state() == "closed"
 
 
 def test_an_application_that_cannot_say_whether_it_takes_a_body_has_failed(
         serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     class Unsure(Taker):
-        def streams(self, head: RequestHead) -> bool:
+        def prepare(self, request: Request) -> Preparation:
             raise ValueError("on purpose")
 
     peer = serve(Unsure()).connect()
     peer.send(UPLOAD[:-5], UPLOAD[-5:] + GET)
     assert peer.statuses == [500]
-    assert peer.state() is State.LINGERING
+    assert peer.state() == "lingering"
     assert "on purpose" in caplog.text
 
 
@@ -1641,6 +1664,6 @@ def test_a_large_piece_of_a_body_buys_no_long_silence(serve: Serve, target: str)
     peer = net.connect()
     peer.send(post(bytes(2000), target=target)[:-1])
     net.advance(74)
-    assert peer.state() is State.READING_BODY
+    assert peer.state() == "reading-body"
     net.advance(2)
     assert peer.statuses == [408]

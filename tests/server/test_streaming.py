@@ -17,9 +17,8 @@ from evloop_http.app.application import App
 from evloop_http.app.middleware import body_limit, method_override
 from evloop_http.app.request import Request
 from evloop_http.http1 import Limits
-from evloop_http.messages import HTTPError, Response
+from evloop_http.messages import PIPE_SIZE, HTTPError, Response
 from evloop_http.server import Server
-from evloop_http.server.receiving import BUFFER_SIZE
 from evloop_http.testing import Client
 
 #: Seconds after which a test that waits for the other side has failed.
@@ -72,7 +71,7 @@ def test_an_upload_larger_than_any_body_may_be_is_taken_piece_by_piece() -> None
                 answer = json.loads(connection.getresponse().read())
                 assert answer["sha"] == hashlib.sha256(body).hexdigest()
                 assert answer["size"] == len(body)
-                assert answer["pieces"] >= len(body) // (2 * BUFFER_SIZE)
+                assert answer["pieces"] >= len(body) // (2 * PIPE_SIZE)
         assert post(server, "/gathered", body)[0] == 413
 
 
@@ -230,7 +229,7 @@ def test_a_body_limit_holds_for_what_is_taken_while_it_comes(chunked: bool) -> N
 
 
 def test_where_no_worker_is_free_an_upload_is_refused_at_once() -> None:
-    app = App(workers=1, queue=1)
+    app = App(threads=1, queue=1)
     begun, go_on = threading.Semaphore(0), threading.Event()
 
     @app.post("/hold", stream=True)

@@ -8,7 +8,8 @@ from typing import Any
 
 from evloop_http import Request, Response
 from evloop_http.http1 import HeadParser
-from evloop_http.messages import FileBody, RequestHead
+from evloop_http.messages import FileBody, FilePieces, Origin, Peer, Pipe, RequestHead
+from evloop_http.testing.client import read_pipe
 
 #: Seconds after which something that should come has not come; far beyond what anything takes.
 PATIENCE = 30
@@ -22,7 +23,8 @@ def make_request(method: str = "GET", target: str = "/", headers: Fields = (), b
     pairs = headers.items() if isinstance(headers, Mapping) else headers
     lines = [f"{method} {target} HTTP/1.1", "Host: test.example:8080", f"Content-Length: {len(body)}",
              *[f"{name}: {value}" for name, value in pairs], "", ""]
-    return Request(HeadParser().parse("\r\n".join(lines).encode("latin-1")), body, client, scheme)
+    head = HeadParser().parse("\r\n".join(lines).encode("latin-1"))
+    return Request(head, body, Peer(client, 50000, Origin(scheme=scheme)))
 
 
 def request_for_path(path: str, method: str = "GET", headers: Fields = ()) -> Request:
@@ -41,12 +43,13 @@ def answer(application: Callable[[Any], Any], request: Request) -> Response:
 
 
 def content(response: Response) -> bytes:
-    """The whole body of a response, which is closed."""
+    """The whole body of a response, which is closed; of an event stream, what has been written so far."""
     body = response.body
     try:
         if isinstance(body, FileBody):
-            body.file.seek(body.offset)
-            return body.file.read(body.length)
+            return b"".join(FilePieces(body))
+        if isinstance(body, Pipe):
+            return b"".join(read_pipe(body, PATIENCE))
         return body if isinstance(body, bytes) else b"".join(body)
     finally:
         response.close()

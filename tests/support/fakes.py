@@ -25,12 +25,26 @@ from http.client import HTTPResponse
 from typing import Any, NamedTuple, cast
 
 from evloop_http.http1 import HeadParser, Limits, ResponseEncoder
-from evloop_http.messages import Request, RequestHead, Response
+from evloop_http.messages import (
+    GATHER,
+    STREAM,
+    Answered,
+    Application,
+    Channel,
+    Contract,
+    Observer,
+    Origin,
+    Preparation,
+    Request,
+    Response,
+    TlsPeer,
+)
+from evloop_http.messages import Peer as WirePeer
 from evloop_http.net.reactor import READ, WRITE, FileDescriptor, Reactor
 from evloop_http.net.transport import HIGH_WATER, FileSpan, Transport
 from evloop_http.server.connection import Connection
-from evloop_http.server.shared import Application, Log, Service
-from evloop_http.server.states import State, Timeouts
+from evloop_http.server.shared import Shared
+from evloop_http.server.states import STATE_NAMES, Timeouts
 
 #: Room for whatever a test writes.
 PLENTY = 1 << 40
@@ -190,21 +204,26 @@ class FakeTransport(Transport):
     """A `Transport` over a `FakeSocket`; with `secure`, one that waits for `finish_handshake`."""
 
     def __init__(self, sock: FakeSocket, reactor: FakeReactor, secure: bool) -> None:
-        super().__init__(cast(socket.socket, sock), reactor, "192.0.2.1")
-        self.secure = secure
+        super().__init__(cast(socket.socket, sock), reactor)
+        self._secure = secure
 
     def _begin(self) -> None:
-        if not self.secure:
+        if not self._secure:
             super()._begin()
 
     def finish_handshake(self) -> None:
         self._owner.on_open()
-        self.settle()
+        self._owner.update()
+        self.update_interest()
 
     def find_plaintext(self) -> None:
         """What the peer sent first is no TLS."""
         self._owner.on_plaintext()
-        self.settle()
+        self._owner.update()
+        self.update_interest()
+
+    def tls_facts(self) -> tuple[str, str, str] | None:
+        return ("TLSv1.3", "FAKE", "http/1.1") if self._secure else None
 
     def _send_span(self, span: FileSpan) -> int:
         return self._sock.send(span.read(HIGH_WATER))
@@ -248,10 +267,14 @@ class Peer:
         self._net = net
         self.sock = sock
         self.transport = FakeTransport(sock, net.reactor, secure)
-        self.connection = Connection(self.transport, net.service)
+        origin = Origin(("192.0.2.2", 80), "https" if secure else "http")
+        peer = TlsPeer("192.0.2.1", 50_000, origin, self.transport.tls_facts) if secure \
+            else WirePeer("192.0.2.1", 50_000, origin)
+        self.connection = Connection(self.transport, peer, net.shared)
 
-    def state(self) -> State:
-        return self.connection.state
+    def state(self) -> str:
+        """What the connection waits for, in a word."""
+        return self.connection.state_name
 
     @property
     def got(self) -> bytes:
@@ -289,13 +312,14 @@ class FakeNet:
     """A service, its reactor, its clock, and peers that connect to it."""
 
     def __init__(self, application: Application, *, timeouts: Timeouts | None = None, limits: Limits | None = None,
-                 log: Log | None = None, on_closed: Callable[[Connection], None] = lambda connection: None) -> None:
+                 observer: Observer | None = None,
+                 on_closed: Callable[[Connection], None] = lambda connection: None) -> None:
         self.clock = FakeClock()
         self.reactor = FakeReactor(self.clock)
         self.peers: list[Peer] = []
-        self.service = Service(application=application, reactor=self.reactor, heads=HeadParser(limits),
-                               encoder=ResponseEncoder(""), timeouts=timeouts or Timeouts(), log=log,
-                               on_closed=on_closed)
+        self.shared = Shared(contract=Contract(application), reactor=self.reactor, heads=HeadParser(limits),
+                             encoder=ResponseEncoder(""), timeouts=timeouts or Timeouts(), observer=observer,
+                             on_closed=on_closed)
 
     def connect(self, room: int = PLENTY, secure: bool = False) -> Peer:
         peer = Peer(self, FakeSocket(1000 + len(self.peers), room), secure)
@@ -326,14 +350,14 @@ class FakeNet:
         for _ in range(4):
             self.settle()
             self.clock.advance(1000)
-        for connection in list(self.service.connections):
-            assert connection.state is State.HANDLING, f"{connection!r} does not end by itself"
+        for connection in list(self.shared.connections):
+            assert connection.state_name == "handling", f"{connection!r} does not end by itself"
             connection.close()
         self.settle()
-        assert all(peer.state() is State.CLOSED and peer.sock.closed for peer in self.peers)
+        assert all(peer.state() == "closed" and peer.sock.closed for peer in self.peers)
         assert not self.reactor.registrations
         assert not self.reactor.timers
-        assert not self.service.connections
+        assert not self.shared.connections
 
     def close(self) -> None:
         self.reactor.close()
@@ -356,39 +380,43 @@ class Later:
 
 
 class Taker(Later):
-    """The same, and it takes the bodies sent to `/take` while they come."""
+    """The same, and it reads the bodies sent to `/take` while they arrive."""
 
     def __init__(self) -> None:
         super().__init__()
         self.taken: list[bytes] = []
 
-    def streams(self, head: RequestHead) -> bool:
-        return head.path == "/take"
+    def prepare(self, request: Request) -> Preparation:
+        return STREAM if request.path == "/take" else GATHER
 
     def take(self, number: int = -1) -> bytes:
-        """All of a body that has come and was not taken yet; nothing if all of it was."""
+        """Return all of a body that has arrived and was not taken yet; nothing if all of it was."""
         self.taken.append(next(self.requests[number].stream(), b""))
         return self.taken[-1]
 
 
-class Entry(NamedTuple):
-    """A line of an access log."""
-
-    client: str
-    head: RequestHead | None
-    status: int
-    size: int
-    seconds: float
-
-
-class ListLog:
-    """An access log that is a list."""
+class Watcher(Observer):
+    """An observer that writes everything down."""
 
     def __init__(self) -> None:
-        self.entries: list[Entry] = []
+        self.answers: list[Answered] = []
+        self.states: list[str] = []
+        self.told: list[str] = []
 
-    def record(self, client: str, head: RequestHead | None, status: int, size: int, seconds: float) -> None:
-        self.entries.append(Entry(client, head, status, size, seconds))
+    def opened(self, connection: object) -> None:
+        self.told.append("opened")
+
+    def entered(self, connection: object, state: str) -> None:
+        self.states.append(state)
+
+    def answered(self, answer: Answered) -> None:
+        self.answers.append(answer)
+
+    def refused(self, peer: WirePeer, reason: str) -> None:
+        self.told.append(f"refused: {reason}")
+
+    def closed(self, connection: object) -> None:
+        self.told.append("closed")
 
 
 # Requests and applications
@@ -420,28 +448,57 @@ def raising(error: BaseException) -> Application:
     return application
 
 
+class SwitchedEcho:
+    """What speaks behind `Upgrade` here: it sends back what it receives, and stops receiving while it cannot send."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    def on_start(self, channel: Channel) -> None:
+        self.channel = channel
+
+    def on_data(self, data: bytes) -> None:
+        if not self.channel.write(data):
+            self.channel.pause()
+
+    def on_writable(self) -> None:
+        self.channel.resume()
+
+    def on_eof(self) -> None:
+        self.channel.end()
+
+    def on_stop(self) -> None:
+        self.channel.close()
+
+    def on_close(self) -> None:
+        self.events.append("closed")
+
+
 # A connection in any state
 
 #: What is sent to get there, the room that the peer has, and whether it speaks TLS.
-_WAYS: dict[State, tuple[bytes, int, bool]] = {
-    State.HANDSHAKING: (b"", PLENTY, True),
-    State.IDLE: (b"", PLENTY, False),
-    State.READING_HEADERS: (GET[:10], PLENTY, False),
-    State.READING_BODY: (post(b"0123456789")[:-5], PLENTY, False),
-    State.HANDLING: (get("/later"), PLENTY, False),
-    State.WRITING: (GARBAGE, 0, False),
-    State.LINGERING: (GARBAGE, PLENTY, False),
-    State.CLOSED: (b"", PLENTY, False),
+_WAYS: dict[str, tuple[bytes, int, bool]] = {
+    "handshaking": (b"", PLENTY, True),
+    "idle": (b"", PLENTY, False),
+    "reading-headers": (GET[:10], PLENTY, False),
+    "reading-body": (post(b"0123456789")[:-5], PLENTY, False),
+    "handling": (get("/later"), PLENTY, False),
+    "writing": (GARBAGE, 0, False),
+    "lingering": (GARBAGE, PLENTY, False),
+    "switched": (get("/switch"), PLENTY, False),
+    "closed": (b"", PLENTY, False),
 }
+STATES = tuple(_WAYS)
+assert {*STATES} == {*STATE_NAMES, "closed"}
 
 
-def reach(net: FakeNet, state: State) -> Peer:
-    """A new connection that is in `state`. The application must answer `/later` later."""
+def reach(net: FakeNet, state: str) -> Peer:
+    """Return a new connection in `state`. The application must answer `/later` later, and switch at `/switch`."""
     data, room, secure = _WAYS[state]
     peer = net.connect(room, secure)
     if data:
         peer.send(data)
-    if state is State.CLOSED:
+    if state == "closed":
         peer.end()
-    assert peer.state() is state
+    assert peer.state() == state
     return peer

@@ -1,13 +1,11 @@
 """What hostile, broken and odd peers send: one table, one line for each thing, each with its source.
 
-A line gives a name, the bytes, the status that they are refused with (or the events that they
-are), and where it is written that it must be so: a section of an RFC, or the advisory of a server
-that once thought otherwise (the list is `LESSONS`, part 1). A refused line may also say at which
-byte.
+A line has a name, the bytes, the status that they are refused with (or the events that they are), and the
+source that requires it: a section of an RFC, or the advisory of a server that once accepted the bytes (a CVE,
+or an entry of its changelog). A refused line may also name the byte where it is refused.
 
-Every line is played whole, cut at every byte (sampled in very long ones), and with a valid request
-behind it: what was refused is refused in the same words at the same offset, and the request behind
-it never becomes an event.
+Every line is fed whole, cut at every byte (sampled in very long lines), and with a valid request behind it:
+it is refused with the same rule at the same offset, and the request behind it never becomes an event.
 """
 
 from __future__ import annotations
@@ -161,6 +159,10 @@ TARGETS = [
     good_target("percent-encoded octets that are no UTF-8", "/%ff", "RFC 3986 §2.5", "/\ufffd"),
     good_target("a percent-encoded percent sign is decoded once", "/%2541", "RFC 3986 §2.4", "/%41"),
     good_target("a percent-encoded query stays", "/?a=%26%00", "RFC 3986 §3.4", "/", "a=%26%00"),
+    good_target("percent-encoded line ends in a query", "/?a=%0d%0A", "RFC 3986 §7.3", "/", "a=%0d%0A"),
+    good_target("a percent sign before 00 is decoded once", "/%2500%250D", "RFC 3986 §2.4", "/%00%0D"),
+    good_target("percent-encoded controls that end nothing", "/%01%09%0b%0C%7f", "RFC 3986 §2.1",
+        "/\x01\t\x0b\x0c\x7f"),
     good_target("a percent-encoded question mark is no query", "/a%3fb", "RFC 3986 §2.2", "/a?b"),
     good_target("dot segments are the application's", "/a/../b", "RFC 3986 §3.3", "/a/../b"),
     good_target("two slashes are a path and no authority", "//evil/x", "RFC 9112 §3.2.1; CVE-2023-28370", "//evil/x"),
@@ -198,6 +200,11 @@ TARGETS = [
     bad("a percent sign and one digit", to(b"/%4"), 400, "RFC 3986 §2.1", 4),
     bad("a percent sign and no digits", to(b"/%zz"), 400, "RFC 3986 §2.1", 4),
     bad("a percent sign in a query", to(b"/?100%"), 400, "RFC 3986 §2.1", 4),
+    bad("a percent-encoded NUL in the path", to(b"/a%00.png"), 400, "RFC 3986 §7.3", 4),
+    *[bad(f"a path with {octet!r}", to(b"/a" + octet + b"Set-Cookie:%20b", b"HEAD"), 400, "RFC 3986 §7.3", 5)
+      for octet in (b"%0d", b"%0D", b"%0a", b"%0A", b"%0d%0a", b"/%0D%0A/", b"%2f%00")],
+    bad("a percent-encoded NUL in the path, and a query", to(b"/%00?a=b"), 400, "RFC 3986 §7.3", 4),
+    bad("a percent-encoded line end in the path of a URL", to(b"http://b/c%0d%0aX:%20y"), 400, "RFC 3986 §7.3", 4),
     bad("NUL in the target", to(b"/a\0b"), 400, "RFC 3986 §2", 4),
     bad("a control byte in the target", to(b"/\x1b[31m"), 400, "RFC 3986 §2; CVE-2020-7694", 4),
     bad("DEL in the target", to(b"/\x7f"), 400, "RFC 3986 §2", 4),

@@ -32,7 +32,7 @@ from evloop_http.http1 import (
     rules,
 )
 from evloop_http.http1.strategies import Pairs, byte_by_byte, cut_at
-from reading import Parser, Seen, awaiting, read_from, told_of
+from reading import Parser, Seen, awaiting, read_fast, read_from, told_of
 
 Heads = HeadParser | ResponseHeadParser
 
@@ -164,6 +164,11 @@ def check(raw: bytes, places: Sequence[int] = (), limits: Limits | None = None,
         must(told == whole, "it depends on what was read before", whole, told)
     told = read(cut, heads, methods, eof=False)
     must(told == whole, "it depends on what was read before and the cuts", whole, told)
+    if isinstance(heads, HeadParser):
+        for pieces in ([raw], cut):
+            for known in (heads, HeadParser(limits)):
+                told = read_fast(pieces, known, eof=False)
+                must(told == whole, "it depends on which methods are called", whole, told, pieces)
     check_order(raw, whole, limits, methods)
 
 
@@ -450,6 +455,11 @@ DIFFERENCES = (
         "RFC 9112 §3.2: recipients of an invalid request-line SHOULD respond with either a 400 (Bad Request) "
         "error or a 301",
         (rules.TARGET, rules.PERCENT)),
+    Difference(
+        "NUL and line ends in a path", "h11 httptools",
+        "RFC 3986 §7.3: the \"%00\" percent-encoding (NUL) may require special handling and should be rejected if the "
+        "application is not expecting to receive raw data within a component",
+        (rules.PATH_CONTROL,)),
     Difference(
         "versions", "h11 httptools",
         "RFC 9110 §2.5: a server can send a 505 (HTTP Version Not Supported) response if it wishes, for any "

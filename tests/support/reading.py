@@ -1,4 +1,4 @@
-"""What a parser says of bytes, as plain tuples that compare; and what it must say of a message that was made."""
+"""What a parser reads in bytes, as plain tuples that compare; and what it must read in a message that was made."""
 
 from __future__ import annotations
 
@@ -69,6 +69,12 @@ def read_from(parser: Parser, pieces: Iterable[bytes], eof: bool = True) -> list
     return list(joined(_to_the_end(parser, _fed(parser, pieces, eof))))
 
 
+def read_fast(pieces: Iterable[bytes], heads: HeadParser | Limits | None = None, eof: bool = True) -> list[Seen]:
+    """As `read`, by a parser that is driven as a server drives it: with `feed_request` and `next_request`."""
+    parser = RequestParser(heads)
+    return list(joined(_to_the_end(parser, _fed_fast(parser, pieces, eof))))
+
+
 def read_late(parser: Parser, pieces: Iterable[tuple[bytes, int]]) -> list[Seen]:
     """As `read_from`, but after each piece the parser is asked only so many times; at the end, for all the rest."""
     return list(joined(_to_the_end(parser, _fed_faster(parser, pieces))))
@@ -92,6 +98,31 @@ def _fed(parser: Parser, pieces: Iterable[bytes], eof: bool) -> Generator[Seen, 
         parser.feed_eof()
         pause = yield from _pulled(parser)
     return pause
+
+
+def _fed_fast(parser: RequestParser, pieces: Iterable[bytes], eof: bool) -> Generator[Seen, None, Pause]:
+    pause: Pause = NEED_DATA
+    for piece in pieces:
+        yield from _whole(parser.feed_request(piece))
+        pause = yield from _pulled_fast(parser)
+    if eof:
+        parser.feed_eof()
+        pause = yield from _pulled_fast(parser)
+    return pause
+
+
+def _pulled_fast(parser: RequestParser) -> Generator[Seen, None, Pause]:
+    while True:
+        while (head := parser.next_request()) is not None:
+            yield from _whole(head)
+        if isinstance(event := parser.next_event(), Pause):
+            return event
+        yield seen(event)
+
+
+def _whole(head: RequestHead | None) -> list[Seen]:
+    """The events of a request that was returned as a whole."""
+    return [seen(head), ("end", ())] if head is not None else []
 
 
 def _fed_faster(parser: Parser, pieces: Iterable[tuple[bytes, int]]) -> Generator[Seen, None, Pause]:

@@ -31,11 +31,8 @@ class Recorder:
     def on_eof(self) -> None:
         self._note("eof")
 
-    def on_room(self) -> None:
-        self._note("room")
-
-    def on_drained(self) -> None:
-        self._note("drained")
+    def on_writable(self) -> None:
+        self._note("writable")
 
     def on_progress(self) -> None:
         self._note("progress")
@@ -45,3 +42,6 @@ class Recorder:
 
     def on_plaintext(self) -> None:
         self._note("plaintext")
+
+    def update(self) -> None:
+        """Every wake ends with this: nothing to write down."""

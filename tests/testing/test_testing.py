@@ -5,14 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+import threading
+from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from evloop_http import App, HTTPError, Request, Response
-from evloop_http.messages import FileBody
+from evloop_http import App, EventStream, HTTPError, Request, Response
+from evloop_http.messages import FileBody, Upgrade
 from evloop_http.testing import Client, Files
 
 
@@ -159,11 +161,95 @@ def test_an_answer_that_no_server_could_send_fails_the_test() -> None:
     with pytest.raises(RuntimeError, match="longer"):
         Client(lambda request: Response(iter([b"four"]), headers={"Content-Length": "3"})).get("/")
     with pytest.raises(TypeError, match="returns a Response"):
-        Client(lambda request: "text").get("/")  # type: ignore[arg-type, return-value]
+        Client(lambda request: "text").get("/")  # type: ignore[arg-type]
+
+
+def test_a_stream_of_events_is_read_as_far_as_it_was_written_and_then_left() -> None:
+    closed: list[bool] = []
+
+    def events(request: Request) -> Response:
+        stream = EventStream(on_close=lambda: closed.append(stream.closed))
+        stream.send("one")
+        stream.send("two")
+        return stream.response()
+
+    app = App()
+    app.get("/events")(events)
+    app.get("/thread", threaded=True)(events)
+    with Client(app) as client:
+        for path in ("/events", "/thread"):
+            reply = client.get(path)
+            assert (reply.status, reply.headers["Content-Type"]) == (200, "text/event-stream")
+            assert reply.text == "data: one\n\ndata: two\n\n"
+        assert client.head("/events").body == b""
+    assert closed == [True] * 3
+
+
+def test_a_body_that_a_thread_produces_is_read_to_its_end_or_as_long_as_there_is_patience() -> None:
+    go_on = threading.Event()
+
+    def slow() -> Iterator[bytes]:
+        yield b"one"
+        go_on.wait(30)
+        yield b"two"
+
+    app = App()
+    app.get("/slow", threaded=True)(lambda request: Response(slow()))
+    app.get("/fails", threaded=True)(lambda request: Response(1 // number for number in range(2)))  # type: ignore[misc]
+    with Client(app, patience=0.01) as client:
+        with pytest.raises(TimeoutError, match="no end"):
+            client.get("/slow")
+        go_on.set()
+    with Client(app) as client:
+        assert client.get("/slow").body == b"onetwo"
+        with pytest.raises(ZeroDivisionError):
+            client.get("/fails")
+
+
+def test_a_handler_that_takes_its_body_as_a_stream_gets_one() -> None:
+    app = App()
+    app.post("/", stream=True)(lambda request: Response(piece.upper() for piece in request.stream()))
+    with Client(app) as client:
+        assert client.post("/", body="abc").body == b"ABC"
+        assert client.post("/").body == b""
+
+
+def test_an_application_without_an_app_is_asked_as_a_server_asks_it() -> None:
+    class Own(Request):
+        pass
+
+    class Foreign:
+        request_class = Own
+
+        def __init__(self) -> None:
+            self.closed = False
+
+        def prepare(self, request: Own) -> Response:
+            raise AssertionError("the body comes with the head")
+
+        def __call__(self, request: Own) -> Response:
+            peer = request.peer
+            return Response(f"{type(request).__name__} {peer.address} {peer.port} {peer.server} {request.scheme}")
+
+        def close(self) -> None:
+            self.closed = True
+
+    foreign = Foreign()
+    with Client(foreign, base="https://shop.example:8443", address="10.0.0.7") as client:
+        assert client.post("/", body="x").text == "Own 10.0.0.7 49152 ('shop.example', 8443) https"
+    assert foreign.closed
+    with pytest.raises(TypeError, match="str"):
+        Client("module:app")  # type: ignore[arg-type]
+
+
+def test_a_client_cannot_switch_protocols_and_says_so() -> None:
+    protocol: Any = object()
+    with pytest.raises(RuntimeError, match="cannot switch protocols"):
+        Client(lambda request: Upgrade(protocol, "echo")).get("/")
 
 
 def test_a_request_that_no_server_would_take_is_refused() -> None:
-    with pytest.raises(ValueError, match="no server would take"):
+    with pytest.raises(ValueError, match="no server would accept"):
         Client(make_app()).get("/a b")
     with pytest.raises(ValueError, match="character"):
         Client(make_app()).get("/", headers={"X": "a\r\nY: b"})

@@ -1,9 +1,9 @@
-"""Name and password in every request (RFC 7617). Only over TLS: they are as good as in plain text.
+"""Name and password in every request (RFC 7617). Only for use over TLS: they are as good as in plain text.
 
-What is compared are digests, by a comparison that takes the same time whatever differs, for a name
-nobody has as for one that somebody has. So the time of an answer tells neither a name nor how much of
-a password was right. It does not slow anybody down who guesses: for passwords that people chose,
-give a function that uses `hashlib.scrypt`, and register the handlers `threaded=True`.
+Digests are compared, by a comparison that takes the same time whatever differs, for an unknown name as for a known
+one. So the time of an answer tells neither a name nor how much of a password was right. It does not slow down
+anybody who guesses: for passwords that people chose, give a function that uses `hashlib.scrypt`, and register
+the handlers with `threaded=True`.
 """
 
 from __future__ import annotations
@@ -14,35 +14,44 @@ import hmac
 import unicodedata
 from collections.abc import Callable, Mapping
 
-from ...messages import HTTPError, is_field_value
-from ..application import Answer, Endpoint
+from ...messages import HTTPError, Response, is_field_value
+from ..answers import CallNext
 from ..request import Request
 
 Check = Callable[[str, str], bool]
 
 
-def basic_auth(check: Check | Mapping[str, str], realm: str) -> Callable[[Request, Endpoint], Answer]:
-    """Let nobody in who does not know a password; who did is told by `request.user`.
+def basic_auth(check: Check | Mapping[str, str], realm: str) -> Callable[[Request, CallNext], Response]:
+    """Answer 401 to everybody who does not know a password. The name of whoever does is `request.user`.
+
+    A request with a body is refused before its body is received, if that can be decided quickly: without
+    credentials at all, or against a mapping. A function may be slow, so it is asked only once, in the handler's thread.
 
     Args:
-        check: passwords by name, or a function of name and password that says whether they are right.
-        realm: what the browser shows of what it asks a password for.
+        check: passwords by name, or a function of name and password that returns whether they are right.
+        realm: what the browser shows when it asks for the password.
 
     Raises:
-        ValueError: the realm cannot stand in a header, or a name holds a colon.
+        ValueError: the realm cannot stand in a header, or a name contains a colon.
     """
     if not realm.isascii() or not is_field_value(realm):
         raise ValueError("the realm is ASCII without control characters")
     quoted = realm.replace("\\", "\\\\").replace('"', '\\"')
     challenge = {"WWW-Authenticate": f'Basic realm="{quoted}", charset="UTF-8"'}
+    is_quick = isinstance(check, Mapping)
     is_right = _checking(check) if isinstance(check, Mapping) else check
 
-    def authenticate(request: Request, call_next: Endpoint) -> Answer:
+    def refuses(request: Request) -> bool:
+        found = credentials(request.headers.get("authorization", ""))
+        return found is None or (is_quick and not is_right(*found))
+
+    def authenticate(request: Request, call_next: CallNext) -> Response:
         found = credentials(request.headers.get("authorization", ""))
         if found is None or not is_right(*found):
             raise HTTPError(401, "This needs a name and a password.", challenge)
         request.user = found[0]  # type: ignore[attr-defined]
         return call_next(request)
+    authenticate.refuses = refuses  # type: ignore[attr-defined]
     return authenticate
 
 

@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Iterable
 
 from ...messages import HTTPError, Response, is_token
-from ..application import Answer, Endpoint, after
+from ..answers import CallNext
 from ..problems import error_response
 from ..request import Request
 from ..responses import vary
@@ -28,7 +28,7 @@ _ASKED_BY = ("Origin", "Access-Control-Request-Method", "Access-Control-Request-
 
 def cors(origins: str | Iterable[str], *, methods: Iterable[str] = ("GET", "HEAD", "POST"),
          headers: Iterable[str] = (), expose: Iterable[str] = (), credentials: bool = False,
-         max_age: int = 600) -> Callable[[Request, Endpoint], Answer]:
+         max_age: int = 600) -> Callable[[Request, CallNext], Response]:
     """Let pages of other origins read the answers.
 
     Args:
@@ -56,12 +56,12 @@ def cors(origins: str | Iterable[str], *, methods: Iterable[str] = ("GET", "HEAD
     if exposed := _names(expose, credentials):
         answers["Access-Control-Expose-Headers"] = exposed
 
-    def share(request: Request, call_next: Endpoint) -> Answer:
+    def share(request: Request, call_next: CallNext) -> Response:
         origin = request.headers.get("origin")
         asks = request.method == "OPTIONS" and "access-control-request-method" in request.headers
         if origin is not None and asks:
             return answer_preflight(request, origin)
-        return after(call_next(request), lambda response: admit(response, origin, answers))
+        return admit(call_next(request), origin, answers)
 
     def admit(response: Response, origin: str | None, fields: dict[str, str]) -> Response:
         if not is_open:

@@ -1,4 +1,4 @@
-"""Headers for every answer: what names the request, and what keeps a browser from being helpful."""
+"""Headers for every response: the name of the request, and what keeps a browser from being helpful."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable
 
 from ...messages import Headers, Response, is_token, make_field
-from ..application import Answer, Endpoint, after
+from ..answers import CallNext
 from ..request import Request
 
 #: Characters of an id that is taken from the client.
@@ -15,27 +15,25 @@ LONGEST_ID = 128
 _PRELOAD_AGE = 31_536_000
 
 
-def request_id(header: str = "X-Request-ID") -> Callable[[Request, Endpoint], Answer]:
-    """Name every request, for logs and for whoever reports an error: `request.id`, and a header of the answer.
+def request_id(header: str = "X-Request-ID") -> Callable[[Request, CallNext], Response]:
+    """Name every request, for logs and for whoever reports an error: `request.id`, and a header of the response.
 
-    A name that came with the request is kept, so that one request has one name all the way, if it
-    is a token of at most 128 characters; it can forge no line of a log. Otherwise one is made up.
+    A name that the request contains is kept, so that one request has one name all the way, if it is a token of
+    at most 128 characters, which cannot forge a line of a log. Otherwise a name is made up.
 
     Raises:
-        ValueError: the header's name is none.
+        ValueError: the header's name is not a token.
     """
     if not is_token(header):
         raise ValueError("a header name must be a token (RFC 9110 §5.1)")
 
-    def identify(request: Request, call_next: Endpoint) -> Answer:
+    def identify(request: Request, call_next: CallNext) -> Response:
         sent = request.headers.get(header, "")
         name = sent if len(sent) <= LONGEST_ID and is_token(sent) else secrets.token_hex(16)
         request.id = name
-
-        def mark(response: Response) -> Response:
-            response.headers[header] = name
-            return response
-        return after(call_next(request), mark)
+        response = call_next(request)
+        response.headers[header] = name
+        return response
     return identify
 
 
@@ -43,24 +41,24 @@ def security_headers(*, hsts: int = 0, hsts_subdomains: bool = False, hsts_prelo
                      frame_options: str | None = "DENY", opener_policy: str | None = "same-origin",
                      referrer_policy: str | None = "strict-origin-when-cross-origin",
                      content_security_policy: str | None = None,
-                     permissions_policy: str | None = None) -> Callable[[Request, Endpoint], Answer]:
-    """Say to browsers what they are not to do; what a handler says itself stands.
+                     permissions_policy: str | None = None) -> Callable[[Request, CallNext], Response]:
+    """Tell browsers what they must not do. A header that a handler sets itself stays.
 
-    Always said: `X-Content-Type-Options: nosniff`, so that what is sent as text is not run as a script.
+    Always sent: `X-Content-Type-Options: nosniff`, so that what is sent as text is not run as a script.
 
     Args:
-        hsts: seconds for which browsers shall come back only by TLS. Said only over TLS (RFC 6797
-            §7.2); 0 says nothing. There is no way back before the time is over.
+        hsts: seconds for which browsers must return only over TLS. Sent only over TLS (RFC 6797 §7.2); 0 sends
+            nothing. It cannot be taken back before the time is over.
         hsts_subdomains: whether that holds for all hosts below this one.
-        hsts_preload: whether the site wants to be on the browsers' own list; it needs a year, and all hosts below.
+        hsts_preload: whether the site wants to be on the browsers' own list; that needs a year, and all hosts below.
         frame_options: who may show the pages in a frame.
-        referrer_policy: what other sites are told of where a visitor comes from.
-        opener_policy: whether windows of other sites may hold on to a page's window.
-        content_security_policy: what pages may load and run; there is none that fits every site.
-        permissions_policy: which of the device's parts pages may use.
+        referrer_policy: what other sites learn about where a visitor comes from.
+        opener_policy: whether windows of other sites may keep a reference to a page's window.
+        content_security_policy: what pages may load and run; no value fits every site.
+        permissions_policy: which parts of the device pages may use.
 
     Raises:
-        ValueError: a value cannot stand in a header, or the browsers' list would not take the site.
+        ValueError: a value cannot stand in a header, or the browsers' list would not accept the site.
     """
     if hsts < 0 or (hsts_preload and (hsts < _PRELOAD_AGE or not hsts_subdomains)):
         raise ValueError("hsts is not negative; the browsers' list takes only hosts with all below them, for a year")
@@ -71,11 +69,8 @@ def security_headers(*, hsts: int = 0, hsts_subdomains: bool = False, hsts_prelo
     words = [f"max-age={hsts}", *["includeSubDomains"] * hsts_subdomains, *["preload"] * hsts_preload]
     over_tls = (*plain, *[make_field("Strict-Transport-Security", "; ".join(words))] * bool(hsts))
 
-    def protect(request: Request, call_next: Endpoint) -> Answer:
-        fields = over_tls if request.scheme == "https" else plain
-
-        def add(response: Response) -> Response:
-            response.headers.complete(fields)
-            return response
-        return after(call_next(request), add)
+    def protect(request: Request, call_next: CallNext) -> Response:
+        response = call_next(request)
+        response.headers.complete(over_tls if request.scheme == "https" else plain)
+        return response
     return protect

@@ -1,14 +1,13 @@
-"""What is done with a request before a handler sees it: too large a body refused, a method read elsewhere."""
+"""What happens to a request before a handler sees it: too large a body is refused, the method is read elsewhere."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from ...messages import HTTPError, is_token
-from ..application import Answer, Endpoint, Undecided, finished
+from ...messages import HTTPError, Response, is_token
+from ..answers import CallNext
 from ..forms import FORMS
-from ..problems import busy
 from ..request import Request
 
 if TYPE_CHECKING:
@@ -17,11 +16,11 @@ if TYPE_CHECKING:
 _OVERRIDES = frozenset({"PUT", "PATCH", "DELETE"})
 
 
-def body_limit(limit: int) -> Callable[[Request, Endpoint], Answer]:
-    """Refuse bodies of more than `limit` bytes with 413.
+def body_limit(limit: int) -> Callable[[Request, CallNext], Response]:
+    """Refuse bodies of more than `limit` bytes with 413, before they are received if their length is announced.
 
-    For an application that is content with less than the server lets in (`Limits.body`): that one
-    bounds memory, this one what handlers have to do with.
+    For an application that needs less than the server accepts (`Limits.body`): that limit bounds memory, this one
+    what handlers have to deal with.
 
     Raises:
         ValueError: the limit is negative.
@@ -29,14 +28,19 @@ def body_limit(limit: int) -> Callable[[Request, Endpoint], Answer]:
     if limit < 0:
         raise ValueError("a limit is not negative")
 
-    def check(request: Request, call_next: Endpoint) -> Answer:
-        # What was announced is what came; and before the body is invited (Expect), it is all that is known.
-        announced = request.head.content_length
-        if announced is None and request.incoming is not None:
-            request.incoming = _Bounded(request.incoming, limit)
-        elif (len(request.body) if announced is None else announced) > limit:
+    def refuses(request: Request) -> bool:
+        return (request.head.content_length or 0) > limit
+
+    def check(request: Request, call_next: CallNext) -> Response:
+        if refuses(request):
             raise _too_large()
+        if request.head.content_length is None:
+            if request.incoming is not None:
+                request.incoming = _Bounded(request.incoming, limit)
+            elif len(request.body) > limit:
+                raise _too_large()
         return call_next(request)
+    check.refuses = refuses  # type: ignore[attr-defined]
     return check
 
 
@@ -65,31 +69,40 @@ def _too_large() -> HTTPError:
 
 
 def method_override(app: App, *, header: str | None = None,
-                    field: str | None = None) -> Callable[[Request, Endpoint], Answer]:
-    """Take a POST for the PUT, PATCH or DELETE that it says it is: for HTML's forms, and clients behind odd proxies.
+                    field: str | None = None) -> Callable[[Request, CallNext], Any]:
+    """Treat a POST as the PUT, PATCH or DELETE that it says it is: for HTML's forms, and clients behind odd proxies.
 
     The request is routed once more, by its new method. With `field`, a form of any other site can send
-    what else would need leave from here; session cookies should be `SameSite`.
+    what would otherwise need leave from here; session cookies should be `SameSite`.
 
     Args:
         app: the application that this is a middleware of.
-        header: where the method stands, such as `X-HTTP-Method-Override`.
-        field: the name of a form's field where it stands, if not in the header.
+        header: the header that names the method, such as `X-HTTP-Method-Override`.
+        field: the field of a form that names it, if the header does not.
 
     Raises:
-        ValueError: neither is named, or the header's name is none.
+        ValueError: neither is given, or the header's name is not a token.
     """
     if not (header or field) or (header is not None and not is_token(header)):
         raise ValueError("method_override needs the name of a header or of a form's field")
 
-    def override(request: Request, call_next: Endpoint) -> Answer:
-        wanted = _wanted(request, header, field) if request.method == "POST" else None
+    def refuses(request: Request) -> bool:
+        wanted = _wanted_by_header(request, header)
+        return wanted is not None and (wanted not in _OVERRIDES or _is_refused(app, request, wanted))
+
+    def decides_by_body(request: Request) -> bool:
+        if request.method != "POST":
+            return False
+        return _wanted_by_header(request, header) is not None or (bool(field) and request.media_type in FORMS)
+
+    def override(request: Request, call_next: CallNext) -> Any:
+        wanted = _wanted_by_header(request, header)
+        if wanted is None:
+            wanted = _wanted_by_field(request, field)
         if wanted is None:
             return call_next(request)
         if wanted not in _OVERRIDES:
             raise HTTPError(400, "A POST stands for PUT, PATCH or DELETE, or for itself.")
-        if request.is_preview:
-            raise Undecided
         former = request.route
         request.method = wanted
         # What was found for POST is not for the other handler.
@@ -99,23 +112,35 @@ def method_override(app: App, *, header: str | None = None,
             raise HTTPError(400, "This method has to be the request's own here.")
         if not route.threaded or former.threaded:
             return call_next(request)
-        future = app.workers.submit(finished, call_next, request)
-        if future is None:
-            raise busy("The server is busy.")
-        return future
+        return app.run_in_thread(call_next, request)
+    override.refuses = refuses  # type: ignore[attr-defined]
+    override.decides_by_body = decides_by_body  # type: ignore[attr-defined]
     return override
 
 
-def _wanted(request: Request, header: str | None, field: str | None) -> str | None:
-    """The method that a request names, in upper case; None if it names none."""
-    if header is not None and header in request.headers:
-        return request.headers[header].upper()
-    if not field or request.incoming is not None:  # what comes piece by piece is the handler's to take
+def _wanted_by_header(request: Request, header: str | None) -> str | None:
+    """Return the method that a header of a POST names, in upper case; None if it names none."""
+    if request.method != "POST" or header is None or header not in request.headers:
+        return None
+    return request.headers[header].upper()
+
+
+def _wanted_by_field(request: Request, field: str | None) -> str | None:
+    """Return the method that a field of a POST names, in upper case; None if it names none."""
+    if request.method != "POST" or not field or request.incoming is not None:  # a stream is the handler's to read
         return None
     try:
-        if request.is_preview and request.media_type in FORMS:
-            raise Undecided
         named = request.form.get(field)
-    except HTTPError:  # it is no form, or a malformed one, as the handler that wants one will tell
+    except HTTPError:  # it is not a form, or a malformed one, as a handler that wants one will find out
         return None
     return None if named is None else named.upper()
+
+
+def _is_refused(app: App, request: Request, method: str) -> bool:
+    """Whether no route takes the request by another method. The request is the same afterwards."""
+    former, params = request.method, request.params
+    request.method = method
+    try:
+        return app.router.find(request).is_refusal
+    finally:
+        request.method, request.params = former, params

@@ -31,6 +31,9 @@ from urllib.parse import quote
 _SAFE = "!$&()*+,;=:@"
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(?::(?:(re)\(|([A-Za-z_][A-Za-z0-9_]*)\})|\})")
 
+#: What no request has in its path: the parser refuses it.
+_NEVER = frozenset("\0\r\n")
+
 Texts = tuple[str, ...]
 #: From a segment to the texts of its placeholders; None if it does not match.
 Split = Callable[[str], Texts | None]
@@ -177,6 +180,8 @@ class Segment:
                  for name, converter in zip(self.names, self.converters, strict=True)]
         filled = iter(texts)
         text = "".join([piece if isinstance(piece, str) else next(filled) for piece in self.pieces])
+        if not _NEVER.isdisjoint(text):
+            raise ValueError("no path contains a NUL or a line end, percent-encoded or not")
         if (separator in text and not self.slashes) or self.split(text) != tuple(texts) or self.match(text) is None:
             raise ValueError(f"{', '.join(map(repr, texts))} would not be understood there")
         # Whatever their encoding, clients take these for steps to here and up (RFC 3986 §5.2.4).

@@ -3,15 +3,15 @@
 A path without placeholders is found by one look-up, whatever else is registered; a pattern (see
 `patterns`) by a walk through a tree (see `tree`). On each level of the path fixed text goes before
 placeholders, and tight placeholders before loose ones: `/users/me`, `/users/{id:int}`,
-`/users/{name}`, `/{rest:path}`. The first that takes the method has the request; only where some
-match and none takes it, the answer is 405. GET takes HEAD too, unless HEAD has a handler of its own.
-Mounts come after all routes, the longest prefix first. A host goes before everything.
+`/users/{name}`, `/{rest:path}`. The first that accepts the method receives the request; only if some
+match and none accepts it, the answer is 405. GET accepts HEAD too, unless HEAD has a handler of its own.
+Mounts come after all routes, the longest prefix first. A host comes before everything.
 
-*Slashes.* A path is matched to the letter: `/users` and `/users/` are two. A request for one of them
-that would be a 404, where the other is there, is sent to that (308, which keeps method and body). The
+*Slashes.* A path is matched to the letter: `/users` and `/users/` are two. A request for one of them that would
+be a 404, while the other one exists, is redirected there (308, which keeps method and body). The
 `Location` is relative to the last segment, as it was sent: it is right below any mount or proxy, and
-cannot become `//evil.example`, which would be another site. A mount of `/` takes all that has no route,
-so that nothing is left to redirect.
+cannot become `//evil.example`, which would be another site. A mount at `/` receives what has no route
+even with another slash. `CONNECT` is never redirected: its target is not a path.
 
 There is always a route: for what is not found it is one that raises 404, 405 with `Allow` (RFC 9110
 §15.5.6), or 501 for a method that nobody here knows, or redirects. So middleware sees them too.
@@ -22,14 +22,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPMethod
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
-from ...messages import HTTPError, Request, Response, is_token
+from ...messages import Contract, HeaderSource, HTTPError, Request, Response, is_token
 from .patterns import CONVERTERS, Converter, Pattern
 from .tree import Tree
 
-__all__ = ["CONVERTERS", "Converter", "Handler", "Route", "Router", "raising"]
+__all__ = ["CONVERTERS", "Converter", "Found", "Handler", "Route", "Router", "refusing"]
 
 Handler = Callable[..., Any]
 
@@ -42,7 +42,7 @@ class Route:
 
     handler: Handler
     threaded: bool = False
-    #: it takes the body while that comes, and so runs in a thread
+    #: it reads the body while that arrives, and so runs in a thread
     stream: bool = False
     #: the route answers in place of one that is not there
     is_refusal: bool = False
@@ -50,9 +50,23 @@ class Route:
     pattern: str = ""
     #: of the placeholders, in order
     names: tuple[str, ...] = ()
-    #: of a mount: who is behind it, and what of the path it does not see
-    application: Any = None
+    #: of a mount: the application behind it, and the part of the path that it does not see
+    mounted: Contract | None = None
     prefix: str = ""
+
+    def path_below(self, path: str) -> str:
+        """Return what the application behind a mount sees of a path."""
+        return _below(self.prefix, path)
+
+
+class Found(NamedTuple):
+    """What an application found out about a request before its body. It holds while path and method are the same."""
+
+    application: object
+    method: str
+    path: str
+    route: Route
+    params: Mapping[str, Any]
 
 
 Methods = dict[str, Route]
@@ -68,8 +82,6 @@ class Router:
     def __init__(self, *, redirect_slashes: bool = True) -> None:
         self.converters: dict[str, Converter] = dict(CONVERTERS)
         self._redirect_slashes = redirect_slashes
-        #: there may be routes that take their body while it comes
-        self.has_streams = False
         self._fixed: dict[str, Methods] = {}
         #: where `find` looks first: the fixed paths, or nowhere once there are hosts, which go before them
         self._shortcuts = self._fixed
@@ -77,7 +89,7 @@ class Router:
         self._hosts: Tree[Route] = Tree(".")
         self._mounts: dict[str, Route] = {}
         self._mount_depth = 0
-        self._applications: list[Any] = []
+        self._mounted: list[Contract] = []
         self._methods = set(_KNOWN_METHODS)
         self._names: dict[str, Pattern] = {}
         self._default_names: dict[str, dict[str, Pattern]] = {}
@@ -114,7 +126,6 @@ class Router:
             if method == "GET":
                 routes.setdefault("HEAD", route)
             self._methods.add(method)
-        self.has_streams |= stream
         if name is not None:
             self._names[name] = parsed
         else:
@@ -142,7 +153,8 @@ class Router:
         prefix = prefix.rstrip("/")
         if prefix in self._mounts:
             raise ValueError(f"{prefix or '/'} is mounted twice")
-        route = _entrance(application, prefix)
+        contract = Contract(application)
+        route = _entrance(contract, prefix)
         if name is not None:
             below = Pattern(f"{prefix}/{{path:path}}", CONVERTERS)
             self._check_name(name, below.text)
@@ -150,7 +162,7 @@ class Router:
             self._named_mounts[name] = route
         self._mounts[prefix] = route
         self._mount_depth = max(self._mount_depth, prefix.count("/"))
-        self._let_in(application)
+        self._mounted.append(contract)
 
     def host(self, pattern: str, application: Callable[[Any], Any]) -> None:
         """Hand all requests for a host to another application.
@@ -169,18 +181,14 @@ class Router:
         leaf = self._hosts.add(parsed)
         if leaf:
             raise ValueError(f"the host {pattern} is registered twice")
-        route = _entrance(application, "")
-        leaf[""] = Route(route.handler, names=parsed.names, application=application)
-        self._let_in(application)
+        contract = Contract(application)
+        leaf[""] = Route(_entrance(contract, "").handler, names=parsed.names, mounted=contract)
+        self._mounted.append(contract)
         self._shortcuts = {}
 
-    def _let_in(self, application: Callable[[Any], Any]) -> None:
-        self._applications.append(application)
-        self.has_streams |= hasattr(application, "destination")  # an `App`, now or later
-
-    def mounted(self) -> list[Callable[[Any], Any]]:
-        """The applications that are mounted, or answer for a host."""
-        return list(self._applications)
+    def mounted(self) -> list[Contract]:
+        """Return the applications that are mounted, or answer for a host."""
+        return list(self._mounted)
 
     # Finding
 
@@ -223,7 +231,11 @@ class Router:
                 return route
         if missed:
             return self._other_method(missed, method)
-        return self._find_mount(path) or self._stand_in(request)
+        mount = self._find_mount(path)
+        if mount is not None:
+            # Below a longer prefix everything belongs to the other application; a mount at `/` is for the rest.
+            return mount if mount.prefix else self._redirect(request) or mount
+        return self._stand_in(request)
 
     def _find_mount(self, path: str) -> Route | None:
         if not self._mounts or path[:1] not in ("", "/"):
@@ -243,7 +255,7 @@ class Router:
             return Route(lambda request, **params: Response(status=204, headers=allow))
         if method not in self._methods:
             return _UNKNOWN_METHOD
-        return raising(HTTPError(405, "This address does not take the method.", allow))
+        return refusing(405, "This address does not take the method.", allow)
 
     def _stand_in(self, request: Request) -> Route:
         """The route for a path where nothing is."""
@@ -251,12 +263,17 @@ class Router:
             return _SERVER_OPTIONS
         if request.method not in self._methods:
             return _UNKNOWN_METHOD
-        if self._redirect_slashes:
-            location = self._other_slash(request)
-            if location is not None:
-                headers = {"Location": location}
-                return Route(lambda request, **params: Response(status=308, headers=headers), is_refusal=True)
-        return _MISSING
+        return self._redirect(request) or _MISSING
+
+    def _redirect(self, request: Request) -> Route | None:
+        """The route for a path that exists with another slash; None if it does not."""
+        if not self._redirect_slashes or request.method == "CONNECT" or request.method not in self._methods:
+            return None
+        location = self._other_slash(request)
+        if location is None:
+            return None
+        headers = {"Location": location}
+        return Route(lambda request, **params: Response(status=308, headers=headers), is_refusal=True)
 
     def _other_slash(self, request: Request) -> str | None:
         """Where the path without its last slash, or with one more, is; None if there is nothing either."""
@@ -284,7 +301,7 @@ class Router:
             query = f"?{urlencode(extra, doseq=True)}" if extra else ""
             return _on_this_site(pattern.path(values)) + query
         mount = self._named_mounts.get(first)
-        inner = getattr(mount.application, "url_for", None) if mount is not None else None
+        inner = getattr(mount.mounted.application, "url_for", None) if mount and mount.mounted else None
         if mount is None or inner is None:
             raise LookupError(f"no application with routes is mounted under the name {first!r}")
         return _on_this_site(quote(mount.prefix) + inner(rest, **values))
@@ -311,29 +328,26 @@ def _take(request: Request, route: Route, values: tuple[Any, ...]) -> None:
     request.params = {**request.params, **params} if request.params else params
 
 
-def _entrance(application: Callable[[Any], Any], prefix: str) -> Route:
+def _entrance(contract: Contract, prefix: str) -> Route:
     """The route into another application, which sees what is left of the path."""
     def enter(request: Request, **params: Any) -> Any:
         if prefix or not request.path:
-            request.path = request.path[len(prefix):] or "/"
-        return application(request)
-    return Route(enter, application=application, prefix=prefix)
+            request.path = _below(prefix, request.path)
+        return contract.answer(request)
+    return Route(enter, mounted=contract, prefix=prefix)
 
 
-def raising(error: Exception) -> Route:
-    """A route whose handler raises `error`."""
+def _below(prefix: str, path: str) -> str:
+    return path[len(prefix):] or "/"
+
+
+def refusing(status: int, message: str, headers: HeaderSource = ()) -> Route:
+    """A route that refuses every request. Each gets an error of its own: an error keeps the frames that it passed."""
     def refuse(request: Request, **params: Any) -> Any:
-        raise error
+        raise HTTPError(status, message, headers)
     return Route(refuse, is_refusal=True)
 
 
-def _refusing(status: int, message: str) -> Route:
-    """The same for every request; each gets an error of its own, for a traceback grows with every raise."""
-    def refuse(request: Request, **params: Any) -> Any:
-        raise HTTPError(status, message)
-    return Route(refuse, is_refusal=True)
-
-
-_MISSING = _refusing(404, "There is nothing at this address.")
-_UNKNOWN_METHOD = _refusing(501, "This server does not know the method.")
+_MISSING = refusing(404, "There is nothing at this address.")
+_UNKNOWN_METHOD = refusing(501, "This server does not know the method.")
 _SERVER_OPTIONS = Route(lambda request, **params: Response(status=204))

@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import quote
 
-from ...messages import Body, FileBody, HTTPError, Request, Response, make_field
+from ...messages import GATHER, Body, FileBody, HTTPError, Preparation, Request, Response, make_field
 from ..accept import quality
 from ..conditions import CONDITIONAL, evaluate, range_applies
 from ..problems import busy
@@ -92,6 +92,16 @@ class StaticFiles:
     def __repr__(self) -> str:
         return f"<StaticFiles {self._root.path}>"
 
+    def prepare(self, request: Request) -> Preparation:
+        """Refuse a request whose method no file takes, before its body is received.
+
+        Raises:
+            HTTPError: 405.
+        """
+        if request.method not in _FETCHING:
+            raise _wrong_method()
+        return GATHER
+
     def __call__(self, request: Request) -> Response:
         """The answer to a request.
 
@@ -105,11 +115,14 @@ class StaticFiles:
                 and (not kept.is_index or request.head.path.endswith("/")):
             return self._send(request, kept)
         if request.method not in _FETCHING:
-            raise HTTPError(405, "Files can only be fetched.", {"Allow": "GET, HEAD"})
+            raise _wrong_method()
         try:
             found = self._find(request)
-        except Missing as error:
-            return self._send_instead(request, error)
+        except Missing:
+            other = self._send_instead(request)
+            if other is None:
+                raise
+            return other
         return found if isinstance(found, Response) else self._send(request, found)
 
     # Finding
@@ -209,19 +222,15 @@ class StaticFiles:
         file, status = open_regular(real)
         return file, shown.renewed(real, status)
 
-    def _send_instead(self, request: Request, error: Missing) -> Response:
-        """The answer where there is no file: another one, if there is one for that.
-
-        Raises:
-            Missing: there is none.
-        """
+    def _send_instead(self, request: Request) -> Response | None:
+        """Return the response where there is no file: another file; None if there is none for that."""
         if self._fallback and self._is_page(request):
             page = self._load_instead(_FALLBACK, self._fallback, ("Accept",))
             if page is not None:
                 return self._send(request, page)
         page = self._load_instead(_NOT_FOUND, self._not_found) if self._not_found else None
         if page is None:
-            raise error
+            return None
         shown = self._choose(request, page)
         # Conditions and ranges are of what was asked for, and that is not there (RFC 9110 §13.2.1).
         fields = (*[field for field in shown.fields if field[0] not in _NOT_OF_A_STATUS], _NO_CACHE)
@@ -241,6 +250,10 @@ class StaticFiles:
         names = request.path.split("/")
         return "." not in names[-1] and all(self._root.shows(name) for name in names if name) \
             and _wants_page(request.headers.get("accept", ""))
+
+
+def _wrong_method() -> HTTPError:
+    return HTTPError(405, "Files can only be fetched.", {"Allow": "GET, HEAD"})
 
 
 def _wants_page(accepted: str) -> bool:

@@ -46,7 +46,7 @@ def found_params(pattern: str, target: str) -> dict[str, Any] | None:
     ("/users/{id:int}", "/users/42/", None),
     ("/users/{id:int}", "/users/" + "9" * 400, None),
     ("/users/{id:int}", "/users/%D9%A1", None),  # a digit, but no ASCII one
-    ("/users/{id:int}", "/users/1%0A", None),
+    ("/users/{id:int}", "/users/1%0B", None),
     ("/at/{x:float}", "/at/1.5", {"x": 1.5}),
     ("/at/{x:float}", "/at/-2", {"x": -2.0}),
     ("/at/{x:float}", "/at/nan", None),
@@ -427,7 +427,7 @@ def test_a_slash_too_many_or_too_few_is_redirected_with_the_query(target: str, l
         router.add(path, ["GET", "POST"], nothing)
     for method in ("GET", "POST"):
         found = redirect(router, target, method)
-        assert router.find(make_request(method, target)).is_refusal  # `App.preview` answers with it
+        assert router.find(make_request(method, target)).is_refusal  # `App.prepare` answers with it
         # A "?" with nothing behind it is lost by `urljoin`, not by us.
         assert found == (None if location is None else f"http://test.example{location.removesuffix('?')}")
 
@@ -455,14 +455,39 @@ def test_a_path_with_its_own_slash_has_its_own_handler() -> None:
     assert answers(router, "/x", "/x/") == ["without", "with"]
 
 
-def test_a_mount_goes_before_a_redirect_and_the_option_turns_it_off() -> None:
+def test_a_mount_at_the_root_does_not_end_redirects_and_one_with_a_prefix_goes_before_them() -> None:
     router = Router()
-    router.add("/users", ["GET"], nothing)
+    for path in ("/users", "/in/users", "/folder/", "/a/{id}"):
+        router.add(path, ["GET"], nothing)
     router.mount("/", partial(say_where, "/"))
-    assert answers(router, "/users/") == [("/", "/users/")]
+    router.mount("/in", partial(say_where, "/in"))
+    assert redirect(router, "/users/?q=1") == "http://test.example/users?q=1"
+    assert redirect(router, "/folder") == "http://test.example/folder/"
+    assert redirect(router, "/a/7/") == "http://test.example/a/7"
+    assert answers(router, "/in/users/", "/other/", "/", "/users//") == [
+        ("/in", "/users/"), ("/", "/other/"), ("/", "/"), ("/", "/users//")]
+
+
+def test_the_option_turns_redirects_off() -> None:
     router = Router(redirect_slashes=False)
     router.add("/users", ["GET"], nothing)
     assert redirect(router, "/users/") is None
+    router.mount("/", partial(say_where, "/"))
+    assert answers(router, "/users/") == [("/", "/users/")]
+
+
+@pytest.mark.parametrize("mounted", [False, True])
+def test_connect_is_never_redirected(mounted: bool) -> None:
+    router = Router()
+    router.add("/", ["GET"], nothing)
+    if mounted:
+        router.mount("/", partial(say_where, "/"))
+    found = router.find(make_request("CONNECT", "test.example:443"))
+    if mounted:
+        assert found.mounted is not None
+    else:
+        with pytest.raises(HTTPError, match="404"):
+            found.handler(make_request())
 
 
 def test_below_a_mount_the_redirect_stays_below_it() -> None:
@@ -522,7 +547,7 @@ def test_what_was_found_in_the_host_stands_beside_what_was_found_in_the_path() -
     outer.host("{sub}.test", enter)
     assert host_answer(outer, "a.test") == "a"
     assert host_answer(outer, "a.test", "/7") == ("a", 7)
-    assert outer.mounted() == [enter]
+    assert [mounted.application for mounted in outer.mounted()] == [enter]
 
 
 @pytest.mark.parametrize("pattern", ["", "a.test:80", "http://a.test", "a.test/x", "A.test", "{sub", "{s:nope}.test"])
@@ -594,7 +619,8 @@ def test_what_a_path_was_made_of_is_found_in_it(number: int, text: str, real: fl
     try:
         url = router.url_for("all", values)
     except ValueError:
-        assert "/" in text or text in (".", "..") or not {".", ".."}.isdisjoint(rest.split("/"))
+        assert ("/" in text or text in (".", "..") or not {".", ".."}.isdisjoint(rest.split("/"))
+                or not set("\0\r\n").isdisjoint(text + rest))
         return
     request = make_request("GET", url)
     assert router.find(request).handler is nothing

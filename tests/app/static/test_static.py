@@ -173,7 +173,7 @@ def test_what_leads_elsewhere_or_nowhere_is_404(files: StaticFiles, path: str) -
 @pytest.mark.parametrize("target", [
     "/..%2Fsecret.txt", "/%2E%2E/secret.txt", "/%2e%2e%2fsecret.txt", "/sub/%2e%2e/%2e%2e/secret.txt",
     "/%5C..%5Csecret.txt",
-    "/%00", "/file.txt%00.html", "/%c0%ae%c0%ae/secret.txt", "/%ff", "/%252e%252e/secret.txt", "/..%252fsecret.txt",
+    "/%c0%ae%c0%ae/secret.txt", "/%ff", "/%252e%252e/secret.txt", "/..%252fsecret.txt",
     "/%2Fetc%2Fpasswd", "//secret.txt/../../secret.txt", "/static/../../secret.txt", "/link%20out",
 ])
 @pytest.mark.parametrize("prefix", ["", "/mount"])
@@ -698,7 +698,7 @@ def test_a_copy_has_the_type_of_its_file_also_behind_links(compressed: Path) -> 
 
 
 def test_a_copy_that_comes_or_goes_is_noticed(compressed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evloop_http.app.static.files.SETTLED", -9999.0)  # or the files would be too young to be trusted
+    monkeypatch.setattr("evloop_http.app.static.files.SETTLED", -9999.0)  # or the files are too young to trust
     clock = FakeClock()
     files = StaticFiles(compressed, precompressed=True, clock=clock)
     asked = {"Accept-Encoding": "br"}

@@ -1,0 +1,283 @@
+"""A response that is not there yet, for middleware that must not care.
+
+A handler may return a future, and then nobody knows the response when `call_next` returns. Middleware that
+is written in the obvious way should work all the same:
+
+    response = call_next(request)
+    response.headers["X-Served-By"] = "me"
+    return response
+
+So `call_next` returns a `LaterResponse`. It records what is to be changed and makes the changes, in order, when
+the real response is there. What cannot be recorded is a question: to read the status, the body or a header, a
+middleware hands in a function, `after(call_next(request), function)`, which works for both kinds of response.
+
+Nothing happens before `start`: the middleware further out may still record changes, in the loop's thread, while
+another thread ends the future.
+
+*No cycles.* Futures keep their callbacks, and two futures that refer to each other would live until the garbage
+collector finds them. An exception refers to the frames that it passed through, and those to the frames that called
+them. So a link between two futures is emptied when it has fired, and no frame keeps the future of an exception, or
+the exception, longer than it needs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future
+from functools import partial
+from typing import Any, NoReturn, Self, overload
+
+from ..messages import Answer, Fields, Headers, HeaderSource, HTTPError, MutableHeaders, Response, make_field
+from ..messages.bodies import Each, Finish
+from .answers import to_response
+
+#: Reads or changes a response. It may return another one in its place; None means the same one.
+Change = Callable[[Response], Response | None]
+#: Makes a response of an exception.
+Recover = Callable[[Exception], Response]
+#: A change or a recovery. Each recovery answers for the changes before it.
+Step = tuple[Callable[[Any], Response], bool]
+
+
+@overload
+def after(answer: Response, function: Change) -> Response: ...
+@overload
+def after(answer: Future[Response], function: Change) -> Future[Response]: ...
+
+
+def after(answer: Answer, function: Change) -> Answer:
+    """Apply `function` to a response now, or when it is there.
+
+    Args:
+        answer: what `call_next` returned, or what an application returned.
+        function: receives the real response, and may read and change it. It returns the response to go on
+            with; None for the same one. It runs in the thread that ends the future, if there is one.
+    """
+    if isinstance(answer, LaterResponse):
+        return answer.then(function)
+    if isinstance(answer, Response):
+        return _changed(function, answer)
+    return LaterResponse(answer).then(function).start()
+
+
+class LaterResponse(Response):
+    """A response that a future will bring. It can be changed, and not be read."""
+
+    __slots__ = ("_source", "_steps")
+
+    def __init__(self, source: Future[Any]) -> None:
+        self._source = source
+        self._steps: list[Step] = []
+
+    def then(self, function: Change) -> Self:
+        """Have `function` read, change or replace the response when it is there."""
+        self._steps.append((partial(_changed, function), False))
+        return self
+
+    def otherwise(self, recover: Recover) -> Self:
+        """Have `recover` answer for an exception of the handler, or of a change that was recorded before this."""
+        self._steps.append((recover, True))
+        return self
+
+    def start(self) -> Future[Response]:
+        """Return the future of the response with all changes made. Nothing can be recorded any more.
+
+        To cancel it is to cancel the future that it waits for.
+        """
+        outcome: Future[Response] = Future()
+        link = _Link(self._source, outcome, self._steps)
+        self._source.add_done_callback(link.pass_on)
+        outcome.add_done_callback(link.pass_back)
+        return outcome
+
+    def wait(self) -> Response:
+        """Return the real response, and wait for it. For a thread other than the loop's.
+
+        Raises:
+            HTTPError: 503, the future was cancelled.
+        """
+        try:
+            return self.start().result()
+        except CancelledError:
+            raise HTTPError(503, "The request was cancelled.") from None
+
+    # As a response
+
+    @property
+    def headers(self) -> MutableHeaders:
+        """The headers, which can be changed and not be read."""
+        return _LaterHeaders(self)
+
+    def final_fields(self) -> Fields:
+        _refuse_to_read()
+
+    def transform(self, each: Each, finish: Finish = bytes) -> None:
+        self.then(lambda response: response.transform(each, finish))
+
+    def close(self) -> None:
+        """Give up on the response: cancel the future, or close the response when it is there."""
+        self.start().cancel()
+
+    def __repr__(self) -> str:
+        return "<LaterResponse>"
+
+    @property
+    def status(self) -> int:
+        _refuse_to_read()
+
+    @status.setter
+    def status(self, status: int) -> None:
+        self.then(partial(_set, "status", status))
+
+    @property
+    def body(self) -> Any:
+        _refuse_to_read()
+
+    @body.setter
+    def body(self, body: Any) -> None:
+        self.then(partial(_set, "body", body))
+
+
+class _LaterHeaders(MutableHeaders):
+    """The headers of a response that is not there yet. What no header may carry is refused at once."""
+
+    __slots__ = ("_response",)
+
+    def __init__(self, response: LaterResponse) -> None:
+        super().__init__()
+        self._fields = None
+        self._response = response
+
+    @property
+    def fields(self) -> Fields:
+        _refuse_to_read()
+
+    def pairs(self) -> list[tuple[str, str]]:
+        _refuse_to_read()
+
+    def __repr__(self) -> str:
+        return "<headers of a LaterResponse>"
+
+    def _record(self, change: Callable[[MutableHeaders], object]) -> None:
+        def make_change(response: Response) -> None:
+            change(response.headers)
+        self._response.then(make_change)
+
+    def __setitem__(self, name: str, value: str) -> None:
+        make_field(name, value)
+        self._record(lambda headers: headers.update([(name, value)]))
+
+    def __delitem__(self, name: str) -> None:
+        """Remove all fields of a name, if there are any then."""
+        def remove(headers: MutableHeaders) -> None:
+            if name in headers:
+                del headers[name]
+        self._record(remove)
+
+    def add(self, name: str, value: str) -> None:
+        make_field(name, value)
+        self._record(lambda headers: headers.add(name, value))
+
+    def setdefault(self, name: str, value: str) -> str:
+        """Set a header that will be missing. Return `value`, since nobody knows the other one."""
+        make_field(name, value)
+        self._record(lambda headers: headers.setdefault(name, value))
+        return value
+
+    def complete(self, fields: Fields) -> None:
+        self._record(lambda headers: headers.complete(fields))
+
+    def update(self, source: HeaderSource) -> None:
+        checked = Headers(source)
+        self._record(lambda headers: headers.update(checked))
+
+
+def _refuse_to_read() -> NoReturn:
+    raise RuntimeError("this response is not there yet, because the handler returned a future: it can be changed, "
+                       "but to read it, use after(call_next(request), function)")
+
+
+def _set(name: str, value: object, response: Response) -> None:
+    setattr(response, name, value)
+
+
+def at_once(result: Any, status: int = 200) -> Response:
+    """Return what a handler returned as a response that is there.
+
+    Raises:
+        TypeError: it is a future, or nothing that can be a response.
+    """
+    answer = to_response(result, status)
+    if isinstance(answer, LaterResponse | Future):
+        raise TypeError("a future stands in the place of a response")
+    return answer
+
+
+def _changed(function: Change, response: Response) -> Response:
+    changed = function(response)
+    return response if changed is None else at_once(changed)
+
+
+class _Link:
+    """What joins the future of a handler to the one that the server waits for."""
+
+    __slots__ = ("_outcome", "_source", "_steps")
+
+    def __init__(self, source: Future[Any], outcome: Future[Response], steps: list[Step]) -> None:
+        self._source: Future[Any] | None = source
+        self._outcome: Future[Response] | None = outcome
+        self._steps = steps
+
+    def pass_on(self, done: Future[Any]) -> None:
+        """The handler's future is done: make the changes."""
+        outcome, steps = self._outcome, self._steps
+        self._source = self._outcome = None
+        self._steps = []
+        if outcome is None:
+            return
+        if done.cancelled():
+            outcome.cancel()
+        if outcome.set_running_or_notify_cancel():
+            _finish(outcome, steps, done)
+        else:
+            _discard(done)
+        del outcome
+
+    def pass_back(self, outcome: Future[Response]) -> None:
+        """The outcome is done: if nobody wants it any more, nobody wants its source."""
+        source = self._source
+        if source is not None and outcome.cancelled():
+            source.cancel()
+
+
+def _finish(outcome: Future[Response], steps: list[Step], done: Future[Any]) -> None:
+    """Make all changes to the result of `done`, and set the outcome."""
+    error = done.exception()
+    result = None
+    if error is None:
+        result, error = _attempt(at_once, done.result())
+    for function, is_recovery in steps:
+        if is_recovery:
+            if isinstance(error, Exception):
+                result, error = _attempt(function, error)
+        elif error is None:
+            result, error = _attempt(function, result)
+    if error is not None:
+        outcome.set_exception(error)
+    elif result is not None:
+        outcome.set_result(result)
+    del outcome, error
+
+
+def _attempt(function: Callable[[Any], Response], argument: Any) -> tuple[Response | None, BaseException | None]:
+    """Return the result or the exception."""
+    try:
+        return function(argument), None
+    except BaseException as error:
+        return None, error
+
+
+def _discard(done: Future[Any]) -> None:
+    """Close a response that nobody waits for any more: it may hold an open file."""
+    if not done.cancelled() and done.exception() is None and isinstance(done.result(), Response):
+        done.result().close()

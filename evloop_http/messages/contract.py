@@ -1,0 +1,199 @@
+"""What crosses the border between the server, an application and those who watch.
+
+*An application* is a callable from `Request` to `Response`, or to a `concurrent.futures.Future` of one. That
+is all there must be. What else an application may have is optional, and `Contract` fills it in:
+
+    prepare(request)    asked once, in the loop's thread, when a head announces a body that has not arrived with
+                        it: gather the body, stream it, or refuse (404, 405, 413 ...) before a byte of it is kept
+    close()             called when the server has stopped
+    request_class       the class of the requests that the application is given
+    tunnels             True if it answers `CONNECT`; otherwise the server does, with 501
+
+The request that `prepare` was asked about is the one that the application is called with later, so whatever
+was found out once (the route, for example) can be kept there.
+
+*An observer* is told what happens on the connections of a server: the access log, metrics, an inspector.
+
+*A switched protocol* takes a connection over when a handler answers with `Upgrade`.
+
+These are `typing.Protocol`s: nobody has to inherit from them, or import this file.
+"""
+
+from __future__ import annotations
+
+import enum
+from types import FunctionType, MethodType
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+
+from .request import Peer, Request, RequestHead
+from .response import Response
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future  # loaded by those who make futures; a parser alone needs none
+
+#: What an application returns.
+Answer: TypeAlias = "Response | Future[Response]"
+
+
+class Preparation(enum.Enum):
+    """How an application wants the body of a request."""
+
+    GATHER = "whole, in `request.body`"
+    STREAM = "while it arrives, by `request.stream()`"
+
+
+GATHER, STREAM = Preparation
+
+
+class Application(Protocol):
+    """A callable that answers requests. (`Any`: it may narrow its argument to the class that it asked for.)"""
+
+    def __call__(self, request: Any, /) -> Answer: ...
+
+
+class PreparingApplication(Application, Protocol):
+    """An application that decides how it takes a body, or refuses the request, before the body is received."""
+
+    def prepare(self, request: Any, /) -> Preparation | Response: ...
+
+
+def _gather(request: Request) -> Preparation:
+    return GATHER
+
+
+def _do_nothing() -> None:
+    pass
+
+
+class Contract:
+    """An application with everything optional filled in.
+
+    Raises:
+        TypeError: it cannot be called, or the class of its requests is not a subclass of `Request`.
+    """
+
+    __slots__ = ("answer", "application", "close", "prepare", "request_class", "tunnels")
+
+    def __init__(self, application: Application) -> None:
+        if not callable(application):
+            raise TypeError(f"an application is a callable from Request to Response, not {type(application).__name__}")
+        self.application = application
+        is_function = isinstance(application, FunctionType | MethodType)
+        # Bound once: calling an instance looks its `__call__` up every time.
+        self.answer: Any = application if is_function else application.__call__
+        self.prepare: Any = getattr(application, "prepare", _gather)
+        self.close: Any = getattr(application, "close", _do_nothing)
+        self.request_class: type[Request] = getattr(application, "request_class", Request)
+        if not (isinstance(self.request_class, type) and issubclass(self.request_class, Request)):
+            raise TypeError("the request_class of an application is a subclass of evloop_http.messages.Request")
+        self.tunnels: bool = getattr(application, "tunnels", False)
+
+
+class Answered(NamedTuple):
+    """What became of a request."""
+
+    peer: Peer
+    #: None if the request could not be read
+    head: RequestHead | None
+    #: of the response; 499 if the client left before there was one, as nginx has it
+    status: int
+    #: bytes of content that the socket accepted
+    size: int
+    #: from the moment when the application was asked to the last byte, or to the end of the attempt
+    seconds: float
+    #: whether all of the response was sent; if not, the client left or the body failed
+    complete: bool
+
+
+class ConnectionFacts(Protocol):
+    """What an observer may ask of a connection."""
+
+    @property
+    def peer(self) -> Peer: ...
+    @property
+    def state_name(self) -> str: ...
+    @property
+    def requests(self) -> int: ...
+    @property
+    def received(self) -> int: ...
+    @property
+    def sent(self) -> int: ...
+    @property
+    def deadline(self) -> float: ...
+
+
+class Observer(Protocol):
+    """Is told what happens on the connections of a server, in the loop's thread. Inherit what is of no interest.
+
+    An exception that leaves an observer is logged, and harms nobody.
+    """
+
+    def opened(self, connection: ConnectionFacts) -> None:
+        """A connection was accepted."""
+        return
+
+    def entered(self, connection: ConnectionFacts, state: str) -> None:
+        """A connection has entered a state that lasts: it waits for something."""
+        return
+
+    def answered(self, answer: Answered) -> None:
+        """A response was sent, or could not be."""
+        return
+
+    def refused(self, peer: Peer, reason: str) -> None:
+        """A client broke a rule of HTTP; `reason` names it, and repeats nothing that the client sent."""
+        return
+
+    def closed(self, connection: ConnectionFacts) -> None:
+        """A connection has ended."""
+        return
+
+
+class Channel(Protocol):
+    """A connection after HTTP, as the protocol sees it that took it over. Only the loop's thread may use it."""
+
+    @property
+    def peer(self) -> Peer: ...
+
+    def write(self, data: bytes) -> bool:
+        """Send `data`. Return False if much is queued already: wait for `on_writable` before writing more."""
+
+    def pause(self) -> None:
+        """Receive nothing until `resume`: TCP stops the peer."""
+
+    def resume(self) -> None:
+        """Receive again."""
+
+    def end(self) -> None:
+        """Send what is queued, then close this half. The peer may go on sending."""
+
+    def close(self) -> None:
+        """Send what is queued as far as the peer takes it, and close. Nothing more is received."""
+
+    def abort(self) -> None:
+        """Close now, with a reset."""
+
+
+class SwitchedProtocol(Protocol):
+    """What speaks on a connection after `Upgrade`. Everything is called in the loop's thread.
+
+    A connection that is silent for `Timeouts.idle`, or takes nothing of what is queued for `Timeouts.write`, is closed.
+    """
+
+    def on_start(self, channel: Channel) -> None:
+        """The 101 is on its way; the connection is yours."""
+
+    def on_data(self, data: bytes) -> None:
+        """Bytes arrived."""
+
+    def on_eof(self) -> None:
+        """The peer sends nothing more. It may still receive."""
+
+    def on_writable(self) -> None:
+        """After `write` returned False: there is room again."""
+
+    def on_stop(self) -> None:
+        """The server stops: finish, and `close`. What is open when the grace is over is closed."""
+
+    def on_close(self) -> None:
+        """The connection has ended, whichever side ended it."""

@@ -1,0 +1,78 @@
+"""What the parts of a connection know of each other, and no more.
+
+An exchange knows its connection as a `Line`, so that it does not matter how many exchanges a connection has at
+a time. A connection knows what comes after HTTP as a `Successor`, be it another protocol or the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from ..messages import Peer, SwitchedProtocol
+from .sending import Outlet
+
+if TYPE_CHECKING:
+    from .exchange import Exchange
+
+
+class Line(Protocol):
+    """What an exchange knows of its connection."""
+
+    #: requests that the application was asked to answer
+    requests: int
+
+    @property
+    def peer(self) -> Peer: ...
+
+    @property
+    def outlet(self) -> Outlet: ...
+
+    def later(self, act: Callable[..., None], *args: object) -> None:
+        """Have `act` called in the loop's thread. Safe from any thread."""
+
+    def next_turn(self, act: Callable[..., None], *args: object) -> None:
+        """Have `act` called in the next turn of the loop. For the loop's thread."""
+
+    def note_state(self) -> None:
+        """Take note that the state of the exchange has changed."""
+
+    def may_continue(self) -> bool:
+        """Return whether another request may follow, as far as the server is concerned."""
+
+    def invite(self) -> None:
+        """Ask for the body that the client holds back."""
+
+    def finish(self, exchange: Exchange) -> None:
+        """Take note that the response has been sent."""
+
+    def switch(self, exchange: Exchange, data: bytes, protocol: SwitchedProtocol) -> None:
+        """Send `data`, the last of HTTP, and hand the connection to another protocol."""
+
+    def abort(self) -> None:
+        """Close the connection with a reset: the response cannot be finished."""
+
+
+class Successor(Protocol):
+    """What has a connection after HTTP."""
+
+    def wants(self) -> tuple[bool, float]:
+        """Return whether the socket is to be read, and until when, in seconds of the reactor's clock."""
+
+    def receive(self, data: bytes) -> None:
+        """Take what arrived."""
+
+    def receive_eof(self) -> None:
+        """Take note that the peer sends nothing more."""
+
+    def note_progress(self) -> None:
+        """Take note that the peer has taken some of what was queued."""
+
+    def write_on(self) -> None:
+        """Take note that there is room in the queue again."""
+
+    def drain(self) -> None:
+        """Come to an end soon: the server stops."""
+
+    def note_closed(self) -> None:
+        """Take note that the connection has ended."""

@@ -1,0 +1,188 @@
+"""A connection after HTTP: its bytes go to the protocol that a handler switched to, and come from it.
+
+The connection stays what it was: counted, drained when the server stops, and under a deadline. It is closed
+when nothing has moved in either direction for `Timeouts.idle`, or when the peer takes nothing of what is
+queued for `Timeouts.write`. A protocol whose connections may be silent for longer sends something now and then
+(WebSocket has pings).
+
+A protocol is the host's code. An exception that it raises is logged and ends its connection.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from ..messages import Peer, SwitchedProtocol
+from ..net.transport import HIGH_WATER, Transport
+from .shared import Shared
+
+logger = logging.getLogger("evloop_http.server")
+
+
+class Ending(enum.Enum):
+    """How far this side is from its end."""
+
+    OPEN = "it may send"
+    HALF_CLOSING = "what is queued is sent, then this half is closed"
+    HALF_CLOSED = "it sends nothing more, and still receives"
+    CLOSING = "what is queued is sent, then the connection is closed"
+
+
+OPEN, HALF_CLOSING, HALF_CLOSED, CLOSING = Ending
+
+
+class Owner(Protocol):
+    """What a channel knows of its connection."""
+
+    @property
+    def peer(self) -> Peer: ...
+    def settle(self) -> None: ...
+    def abort(self) -> None: ...
+    def linger(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class SwitchedChannel:
+    """What a protocol is given to write to; see `messages.Channel`."""
+
+    __slots__ = ("_connection", "_ending", "_is_called", "_paused", "_protocol", "_shared", "_since", "_transport",
+                 "_waits")
+
+    def __init__(self, connection: Owner, transport: Transport, protocol: SwitchedProtocol, shared: Shared) -> None:
+        self._connection = connection
+        self._transport = transport
+        self._protocol = protocol
+        self._shared = shared
+        self._since = shared.reactor.time()
+        self._paused = False
+        self._waits = False      # the protocol waits for room
+        self._ending = OPEN
+        self._is_called = False  # the protocol is at work, in a turn of its connection
+
+    def __repr__(self) -> str:
+        return f"<SwitchedChannel {type(self._protocol).__name__}, {self._transport!r}>"
+
+    @property
+    def peer(self) -> Peer:
+        """The other end."""
+        return self._connection.peer
+
+    def wants(self) -> tuple[bool, float]:
+        """Return whether the socket is to be read, and until when, in seconds of the reactor's clock."""
+        seconds = self._shared.timeouts
+        wait = seconds.write if self._transport.queued else seconds.idle
+        return not self._paused and self._ending is not CLOSING, self._since + wait
+
+    # For the connection
+
+    def begin(self, rest: bytes) -> None:
+        """Start, with the bytes that arrived behind the request."""
+        self._call(self._protocol.on_start, self)
+        if rest and not self._transport.closed:
+            self._call(self._protocol.on_data, rest)
+
+    def receive(self, data: bytes) -> None:
+        """Hand on what arrived."""
+        self._since = self._shared.reactor.time()
+        self._call(self._protocol.on_data, data)
+
+    def receive_eof(self) -> None:
+        """Hand on that the peer sends nothing more."""
+        self._call(self._protocol.on_eof)
+        self._finish()
+
+    def note_progress(self) -> None:
+        """Take note that the peer has taken some of what was queued."""
+        self._since = self._shared.reactor.time()
+
+    def write_on(self) -> None:
+        """There is room in the queue again."""
+        if self._waits and self._ending is OPEN:
+            self._waits = False
+            self._call(self._protocol.on_writable)
+        self._finish()
+
+    def drain(self) -> None:
+        """The server stops."""
+        self._call(self._protocol.on_stop)
+
+    def note_closed(self) -> None:
+        """The connection has ended."""
+        self._call(self._protocol.on_close)
+
+    def _call(self, notify: Callable[..., None], *args: object) -> None:
+        self._is_called = True
+        try:
+            notify(*args)
+        except Exception:
+            logger.exception("the protocol of a switched connection failed")
+            self._connection.abort()
+        finally:
+            self._is_called = False
+
+    # For the protocol
+
+    def write(self, data: bytes) -> bool:
+        """Send `data`. Return False if much is queued already: wait for `on_writable` before writing more.
+
+        Raises:
+            BrokenPipeError: this side has been ended or closed, or the peer has gone.
+        """
+        if self._ending is not OPEN or self._transport.closed:
+            raise BrokenPipeError("this side of the connection has ended")
+        if not self._transport.queued:
+            self._since = self._shared.reactor.time()
+        self._transport.write(data)
+        self._waits = self._transport.queued >= HIGH_WATER
+        self._settle()
+        return not self._waits
+
+    def pause(self) -> None:
+        """Receive nothing until `resume`."""
+        self._paused = True
+        self._settle()
+
+    def resume(self) -> None:
+        """Receive again."""
+        self._paused = False
+        self._settle()
+
+    def end(self) -> None:
+        """Send what is queued, then close this half."""
+        if self._ending is OPEN:
+            self._ending = HALF_CLOSING
+            self._finish()
+            self._settle()
+
+    def close(self) -> None:
+        """Send what is queued as far as the peer takes it, and close."""
+        if self._ending is not CLOSING:
+            self._ending = CLOSING
+            self._finish()
+            self._settle()
+
+    def abort(self) -> None:
+        """Close now, with a reset."""
+        self._connection.abort()
+
+    def _finish(self) -> None:
+        """Go on with ending, if everything has been sent."""
+        transport = self._transport
+        if self._ending is OPEN or transport.queued or transport.closed:
+            return
+        if self._ending is CLOSING:
+            self._connection.linger()
+            return
+        if self._ending is HALF_CLOSING:
+            transport.half_close()
+            self._ending = HALF_CLOSED
+        if transport.at_eof:
+            self._connection.close()
+
+    def _settle(self) -> None:
+        """Apply what follows, unless this is within a turn of the connection, which does so by itself."""
+        if not self._is_called and not self._transport.closed:
+            self._connection.settle()

@@ -1,0 +1,213 @@
+"""The threads for handlers that wait: how many, how many jobs, and what they leave behind."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from collections.abc import Iterator
+from concurrent.futures import CancelledError, Future
+from typing import Any
+
+import pytest
+
+from asking import PATIENCE
+from evloop_http.app.threads import Further, Threads, home_thread, is_worker
+
+
+@pytest.fixture
+def threads() -> Iterator[Threads]:
+    threads = Threads(2, 1)
+    yield threads
+    threads.close()
+
+
+class Gate:
+    """A job that waits until it is let go."""
+
+    def __init__(self) -> None:
+        self.open = threading.Event()
+        self.entered = threading.Semaphore(0)
+
+    def __call__(self) -> str:
+        self.entered.release()
+        assert self.open.wait(PATIENCE)
+        return threading.current_thread().name
+
+    def wait_for(self, jobs: int) -> None:
+        for _ in range(jobs):
+            assert self.entered.acquire(timeout=PATIENCE)
+
+
+def submitted(threads: Threads, function: Any, *arguments: Any) -> Future[Any]:
+    future = threads.submit(function, *arguments)
+    assert future is not None
+    return future
+
+
+def names() -> list[str]:
+    return sorted(thread.name for thread in threading.enumerate() if thread.name.startswith("evloop_http.worker"))
+
+
+def test_a_function_runs_in_a_thread_with_its_arguments(threads: Threads) -> None:
+    assert submitted(threads, divmod, 7, 3).result(PATIENCE) == (2, 1)
+    with pytest.raises(ZeroDivisionError):
+        submitted(threads, divmod, 7, 0).result(PATIENCE)
+
+
+def test_threads_are_daemons_started_one_by_one_when_they_are_needed(threads: Threads) -> None:
+    assert names() == []
+    gate = Gate()
+    first = submitted(threads, gate)
+    gate.wait_for(1)
+    assert names() == ["evloop_http.worker-1"]
+    others = [submitted(threads, gate), submitted(threads, gate)]
+    gate.wait_for(1)
+    assert names() == ["evloop_http.worker-1", "evloop_http.worker-2"]
+    assert all(thread.daemon for thread in threading.enumerate() if thread.name in names())
+    assert threads.submit(gate) is None
+    gate.open.set()
+    assert {future.result(PATIENCE) for future in [first, *others]} == set(names())
+
+
+def test_an_idle_thread_is_used_again(threads: Threads) -> None:
+    for _ in range(200):
+        submitted(threads, int).result(PATIENCE)
+        assert len(names()) <= 2
+
+
+def test_every_outcome_makes_room_before_it_is_known(threads: Threads) -> None:
+    one = Threads(1, 0)
+    for _ in range(500):
+        submitted(one, int).result(PATIENCE)
+    one.close()
+
+
+def test_a_cancelled_job_makes_room_and_is_never_done(threads: Threads) -> None:
+    gate = Gate()
+    running = [submitted(threads, gate), submitted(threads, gate)]
+    gate.wait_for(2)
+    for _ in range(5):
+        queued = submitted(threads, gate)
+        assert threads.submit(gate) is None
+        assert queued.cancel()
+        assert queued.cancel()
+    gate.open.set()
+    for future in running:
+        future.result(PATIENCE)
+    threads.close()
+    assert not gate.entered.acquire(blocking=False)
+
+
+def test_a_job_that_goes_on_keeps_its_place_though_its_result_is_known(threads: Threads) -> None:
+    gate = Gate()
+    goes_on = [submitted(threads, lambda: Further("known", gate)) for _ in range(2)]
+    assert [future.result(PATIENCE) for future in goes_on] == ["known", "known"]
+    gate.wait_for(2)
+    queued = submitted(threads, int)
+    assert threads.submit(int) is None
+    assert not queued.done()
+    gate.open.set()
+    assert queued.result(PATIENCE) == 0
+
+
+def test_work_that_goes_on_does_not_keep_the_result_alive(threads: Threads) -> None:
+    class Result:
+        pass
+
+    seen: list[weakref.ref[Result]] = []
+    gate = Gate()
+
+    def job() -> Further:
+        result = Result()
+        seen.append(weakref.ref(result))
+        return Further(result, gate)
+
+    future = submitted(threads, job)
+    future.result(PATIENCE)
+    gate.wait_for(1)
+    del future
+    assert seen[0]() is None
+    gate.open.set()
+
+
+def test_an_idle_thread_keeps_nothing_of_its_last_job(threads: Threads) -> None:
+    class Argument:
+        pass
+
+    argument = Argument()
+    seen = weakref.ref(argument)
+    submitted(threads, str, argument).result(PATIENCE)
+    del argument
+    submitted(threads, int).result(PATIENCE)
+    threads.close()
+    assert seen() is None
+
+
+def test_a_worker_knows_who_must_not_wait(threads: Threads) -> None:
+    here = threading.get_ident()
+    assert (is_worker(), home_thread()) == (False, here)
+    assert submitted(threads, lambda: (is_worker(), home_thread())).result(PATIENCE) == (True, here)
+
+
+def test_a_thread_that_cannot_be_started_costs_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = Threads(2, 0)
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        for _ in range(3):
+            with pytest.raises(RuntimeError):
+                threads.submit(int)
+    gate = Gate()
+    first = submitted(threads, gate)
+    gate.wait_for(1)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        second = submitted(threads, int)  # the one thread that there is will get to it
+    assert threads.submit(int) is None
+    gate.open.set()
+    assert (first.result(PATIENCE), second.result(PATIENCE)) == ("evloop_http.worker-4", 0)
+    threads.close()
+
+
+def test_close_cancels_what_waits_and_ends_what_is_idle(threads: Threads) -> None:
+    gate = Gate()
+    running = [submitted(threads, gate), submitted(threads, gate)]
+    queued = submitted(threads, gate)
+    gate.wait_for(2)
+    threads.close()
+    with pytest.raises(CancelledError):
+        queued.result(0)
+    assert submitted(threads, int).result(PATIENCE) == 0  # in a thread of a new generation
+    gate.open.set()
+    for future in running:
+        future.result(PATIENCE)
+    for thread in threading.enumerate():
+        if thread.name in ("evloop_http.worker-1", "evloop_http.worker-2"):
+            thread.join(PATIENCE)
+    threads.close()
+    assert names() == []
+    threads.close()
+
+
+def test_a_job_may_close_its_own_pool(threads: Threads) -> None:
+    submitted(threads, threads.close).result(PATIENCE)
+
+
+def test_nothing_is_left_to_the_garbage_collector(threads: Threads) -> None:
+    def fail() -> None:
+        raise ValueError
+
+    submitted(threads, int).result(PATIENCE)
+    gc.collect()
+    gc.disable()
+    try:
+        for function in (int, fail):
+            submitted(threads, function).exception(PATIENCE)
+        threads.close()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()

@@ -1,0 +1,261 @@
+"""Connections after HTTP: an echo over real sockets, plain and TLS, and what ends it."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evloop_http.messages import Channel, HTTPError, Request, Response, Upgrade
+from evloop_http.server import Server, tls_context
+from evloop_http.server.states import Timeouts
+from fakes import GET, FakeNet, SwitchedEcho, Watcher, get, hello, read_answers
+
+PATIENCE = 20
+UPGRADE = get("/echo", "Connection: Upgrade", "Upgrade: echo")
+
+
+class Echo:
+    """An echo protocol in ten lines, with back-pressure both ways."""
+
+    def on_start(self, channel: Channel) -> None:
+        self.channel = channel
+
+    def on_data(self, data: bytes) -> None:
+        if not self.channel.write(data):
+            self.channel.pause()
+
+    def on_writable(self) -> None:
+        self.channel.resume()
+
+    def on_eof(self) -> None:
+        self.channel.end()
+
+    def on_stop(self) -> None:
+        self.channel.close()
+
+    def on_close(self) -> None:
+        pass
+
+
+def application(request: Request) -> Response:
+    if request.path != "/echo":
+        return hello(request)
+    if request.headers.get("Upgrade") != "echo":
+        raise HTTPError(426, headers={"Upgrade": "echo"})
+    return Upgrade(Echo(), "echo", {"X-Note": "welcome"})
+
+
+@pytest.fixture(params=["plain", "tls"])
+def connect(request: pytest.FixtureRequest, certificate: tuple[Path, Path]) -> Iterator[Callable[..., Any]]:
+    """A function that serves and connects: it returns the server and a connected socket."""
+    with contextlib.ExitStack() as opened:
+        def make(**options: Any) -> tuple[Server, socket.socket]:
+            server = Server(application, **options)
+            server.listen(tls=tls_context(*certificate) if request.param == "tls" else None)
+            opened.enter_context(server.in_thread())
+            address = server.addresses[0]
+            assert isinstance(address, tuple)
+            client = opened.enter_context(socket.create_connection(address, PATIENCE))
+            if request.param == "tls":
+                context = ssl.create_default_context(cafile=str(certificate[0]))
+                client = opened.enter_context(context.wrap_socket(client, server_hostname="localhost"))
+            return server, client
+        yield make
+
+
+def read_head(client: socket.socket) -> bytes:
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        byte = client.recv(1)
+        assert byte
+        head += byte
+    return head
+
+
+def read_exactly(client: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        piece = client.recv(size - len(data))
+        assert piece, "the connection ended early"
+        data += piece
+    return data
+
+
+def switched(client: socket.socket) -> None:
+    client.sendall(UPGRADE)
+    head = read_head(client)
+    assert head.startswith(b"HTTP/1.1 101 Switching Protocols\r\n")
+    assert b"\r\nConnection: Upgrade\r\nUpgrade: echo\r\n" in head
+    assert b"\r\nX-Note: welcome\r\n" in head
+
+
+def test_a_connection_is_handed_to_another_protocol(connect: Callable[..., Any]) -> None:
+    server, client = connect()
+    switched(client)
+    client.sendall(b"hello")
+    assert read_exactly(client, 5) == b"hello"
+    assert server.stats()["open"]["switched"] == 1
+    assert server.connections == 1
+
+
+def test_what_was_sent_behind_the_request_belongs_to_the_protocol(connect: Callable[..., Any]) -> None:
+    _, client = connect()
+    client.sendall(UPGRADE + GET)
+    read_head(client)
+    assert read_exactly(client, len(GET)) == GET
+
+
+def test_an_answer_in_the_place_of_the_switch_leaves_http_as_it_was(connect: Callable[..., Any]) -> None:
+    _, client = connect()
+    client.sendall(get("/echo") + GET)
+    data = b""
+    while data.count(b"HTTP/1.1") < 2 or not data.endswith(b"hello"):
+        data += client.recv(1000)
+    assert [answer.status for answer in read_answers(data)] == [426, 200]
+
+
+def test_a_client_that_reads_slowly_stops_the_echo_and_everything_arrives(connect: Callable[..., Any]) -> None:
+    _, client = connect()
+    switched(client)
+    sent = bytes(range(256)) * 40_000  # far more than all buffers on the way hold
+
+    def send() -> None:
+        client.sendall(sent)
+
+    if isinstance(client, ssl.SSLSocket):  # one thread at a time: pieces that surely fit
+        received = b""
+        for begin in range(0, len(sent), 60_000):
+            client.sendall(sent[begin:begin + 60_000])
+            received += read_exactly(client, len(sent[begin:begin + 60_000]))
+    else:
+        thread = threading.Thread(target=send)
+        thread.start()
+        received = read_exactly(client, len(sent))
+        thread.join(PATIENCE)
+    assert received == sent
+
+
+def test_a_client_that_closes_its_half_gets_the_rest_and_then_the_end(connect: Callable[..., Any]) -> None:
+    _, client = connect()
+    switched(client)
+    client.sendall(b"last words")
+    if isinstance(client, ssl.SSLSocket):
+        assert read_exactly(client, 10) == b"last words"
+        return
+    client.shutdown(socket.SHUT_WR)
+    assert read_exactly(client, 10) == b"last words"
+    assert client.recv(1) == b""
+
+
+def test_a_server_that_stops_ends_its_switched_connections(connect: Callable[..., Any]) -> None:
+    server, client = connect()
+    switched(client)
+    server.stop(grace=PATIENCE)
+    assert client.recv(1) == b""
+    client.close()
+    assert server.wait_stopped(PATIENCE)
+
+
+# Over fakes: what a socket would take long to show
+
+def test_a_switched_connection_is_paused_while_its_peer_reads_nothing() -> None:
+    net = FakeNet(lambda request: Upgrade(SwitchedEcho(), "echo"))
+    peer = net.connect(room=1000)
+    peer.send(GET)
+    for _ in range(100):
+        peer.send(bytes(10_000))
+    assert peer.transport.queued < 200_000
+    peer.take()
+    assert len(peer.got.partition(b"\r\n\r\n")[2]) == 1_000_000
+    net.finish()
+    net.close()
+
+
+@pytest.mark.parametrize("queued", [False, True])
+def test_a_switched_connection_that_does_not_move_is_closed(queued: bool) -> None:
+    net = FakeNet(lambda request: Upgrade(SwitchedEcho(), "echo"), timeouts=Timeouts(idle=75, write=30))
+    peer = net.connect()
+    peer.send(GET)
+    if queued:
+        peer.sock.room = 0
+        peer.send(b"echo")
+    net.advance(29 if queued else 74)
+    assert peer.state() == "switched"
+    net.advance(2)
+    assert peer.state() == "closed"
+    net.close()
+
+
+def test_an_exception_of_a_protocol_is_logged_and_ends_its_connection(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(SwitchedEcho):
+        def on_data(self, data: bytes) -> None:
+            raise ValueError("on purpose")
+
+    protocol = Broken()
+    net = FakeNet(lambda request: Upgrade(protocol, "echo"))
+    peer = net.connect()
+    peer.send(GET, b"x")
+    assert peer.state() == "closed"
+    assert protocol.events == ["closed"]
+    assert "on purpose" in caplog.text
+    net.close()
+
+
+def test_a_protocol_may_write_at_any_time_and_end_in_its_own_way() -> None:
+    protocol = SwitchedEcho()
+    watcher = Watcher()
+    net = FakeNet(lambda request: Upgrade(protocol, "echo"), observer=watcher)
+    peer = net.connect(room=10_000)
+    peer.send(GET)
+    net.reactor.call_later(5, lambda: protocol.channel.write(bytes(20_000)))
+    net.advance(6)
+    assert peer.transport.queued
+    protocol.channel.close()
+    with pytest.raises(BrokenPipeError):
+        protocol.channel.write(b"more")
+    assert peer.state() == "switched"
+    peer.take()
+    assert peer.state() == "lingering"
+    assert len(peer.got.partition(b"\r\n\r\n")[2]) == 20_000
+    peer.end()
+    assert (peer.state(), protocol.events) == ("closed", ["closed"])
+    assert [(answer.status, answer.complete) for answer in watcher.answers] == [(101, True)]
+    net.close()
+
+
+@pytest.mark.parametrize(("request_bytes", "upgrade"), [
+    (b"GET / HTTP/1.0\r\n\r\n", Upgrade(SwitchedEcho(), "echo")),
+    (GET, Upgrade(SwitchedEcho())),
+], ids=["1.0", "no name"])
+def test_a_switch_that_cannot_be_is_a_failure_of_the_application(request_bytes: bytes, upgrade: Upgrade) -> None:
+    net = FakeNet(lambda request: upgrade)
+    peer = net.connect()
+    peer.send(request_bytes)
+    assert peer.statuses == [500]
+    net.finish()
+    net.close()
+
+
+def test_an_application_that_makes_tunnels_answers_connect() -> None:
+    class Tunnels:
+        tunnels = True
+
+        def __call__(self, request: Request) -> Response:
+            assert request.method == "CONNECT"
+            return Upgrade(SwitchedEcho())
+
+    net = FakeNet(Tunnels())
+    peer = net.connect()
+    peer.send(b"CONNECT example.com:443 HTTP/1.1\r\nHost: example.com\r\n\r\n", b"bytes")
+    assert peer.got.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert peer.got.endswith(b"\r\n\r\nbytes")
+    assert b"Content-Length" not in peer.got
+    net.finish()
+    net.close()
