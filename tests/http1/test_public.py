@@ -69,13 +69,11 @@ def test_the_parser_alone_loads_no_sockets_and_no_tls() -> None:
     assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
-def test_the_map_in_the_docstring_and_in_the_readme_name_every_module_of_the_parser() -> None:
+def test_the_map_in_the_docstring_names_every_module_of_the_parser() -> None:
     here = Path(http1.__file__).parent
     modules = sorted(path.stem for path in here.glob("*.py") if path.stem != "__init__")
-    for text, suffix in ((evloop_http.__doc__ or "", ""), (README, ".py")):
-        room = text.partition("    http1/")[2].partition("    net/")[0]
-        named = [line.split()[0] for line in room.splitlines()[1:] if line.strip()]
-        assert sorted(named) == [name + suffix for name in modules]
+    room = (evloop_http.__doc__ or "").partition("    http1/")[2].partition("    net/")[0]
+    assert sorted(line.split()[0] for line in room.splitlines()[1:] if line.strip()) == modules
     order = (http1.__doc__ or "").partition("In reading order:")[2].partition("The rules")[0]
     assert sorted(order.split("`")[1::2]) == modules
 
@@ -91,22 +89,12 @@ def test_the_examples_of_the_parsers_docstring_are_right() -> None:
 README = (Path(__file__).parents[2] / "README.rst").read_text("utf-8")
 
 
-def blocks_behind(title: str, opening: str) -> list[str]:
-    """The indented blocks of a section of the README that begin behind a line `opening`."""
-    section = README.partition(f"\n{title}\n{'-' * len(title)}\n")[2]
-    found = []
-    for rest in section.partition("\n---")[0].split(f"{opening}\n\n")[1:]:
-        lines = rest.splitlines()
-        stop = next((i for i, line in enumerate(lines) if line and not line.startswith("    ")), len(lines))
-        found.append(textwrap.dedent("\n".join(lines[:stop])).strip() + "\n")
-    return found
-
-
-@pytest.mark.parametrize(("number", "introduction"), [
-    (0, "and at which byte::"), (1, "It prints::")], ids=["requests", "responses"])
-def test_the_programs_for_the_parser_alone_print_what_the_readme_says(number: int, introduction: str) -> None:
-    program = blocks_behind("The parser alone", ".. code-block:: python")[number]
-    expected, = blocks_behind("The parser alone", introduction)
-    done = subprocess.run([sys.executable, "-W", "error", "-X", "utf8", "-c", program], capture_output=True, text=True,
-                          timeout=30, encoding="utf-8")
-    assert (done.stdout, done.stderr) == (expected, "")
+def test_the_program_for_the_parser_alone_prints_what_the_readme_says() -> None:
+    section = README.partition("\nThe parser alone\n")[2].partition("\n---")[0]
+    _, _, block = section.partition(".. code-block:: python\n\n")
+    code, _, rest = block.partition("\n\nIt prints ")
+    done = subprocess.run([sys.executable, "-W", "error", "-X", "utf8", "-c", textwrap.dedent(code)],
+                          capture_output=True, text=True, timeout=30, encoding="utf-8")
+    said, _, printed = " ".join(rest.split()).partition("``")
+    assert said == "an empty line, then "
+    assert (done.stdout, done.stderr) == ("\n" + printed.partition("``")[0] + "\n", "")

@@ -1,0 +1,293 @@
+"""The README: every program in it runs, every figure of its tables is the default, and every name exists.
+
+The program for the parser is run by `http1/test_public.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import re
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import evloop_http
+from evloop_http import App, Limits, Reactor, Server, Timeouts
+from evloop_http.messages import Upgrade
+from evloop_http.testing import Client
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.rst").read_text("utf-8")
+PATIENCE = 20
+
+
+def section(title: str) -> str:
+    _, found, rest = README.partition(f"\n{title}\n{'-' * len(title)}\n")
+    assert found, title
+    return re.split(r"\n[^\n]+\n-{3,}\n", rest)[0]
+
+
+def programs(title: str) -> list[str]:
+    """The Python programs of a section."""
+    found = re.findall(r"\.\. code-block:: python\n\n((?:    .*\n|\n)+)", section(title))
+    return [textwrap.dedent(program) for program in found]
+
+
+def run(program: str, **names: Any) -> dict[str, Any]:
+    """Run a program of the README with these names; return all that it has afterwards."""
+    exec(compile(program, "README.rst", "exec"), names)
+    return names
+
+
+def fetch(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=PATIENCE) as response:
+        return bytes(response.read())
+
+
+def test_it_is_as_long_as_a_stranger_reads() -> None:
+    assert 220 <= len(README.splitlines()) <= 260
+
+
+def test_the_first_program_prints_a_url_that_answers_and_ends_in_order() -> None:
+    program, = programs("A first program")
+    assert "8080" in program
+    command = [sys.executable, "-W", "error", "-u", "-c", program.replace("8080", "0")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        try:
+            assert process.stdout is not None
+            url = process.stdout.readline().strip()
+            assert re.fullmatch(r"http://127\.0\.0\.1:\d+/users/1\?name=Ada", url)
+            assert fetch(url) == b'{"id":1,"name":"Ada"}'
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(PATIENCE) == 0
+        finally:
+            process.kill()
+
+
+# In a program of your own
+
+def test_it_serves_in_a_thread_as_the_readme_says() -> None:
+    assert "with Server(app).in_thread() as server:" in section("In a program of your own")
+    app = App()
+    app.get("/")(lambda request: "hello")
+    with Server(app).in_thread() as server:
+        assert fetch(server.url) == b"hello"
+
+
+def test_the_loop_of_a_game_serves_between_its_frames() -> None:
+    program, _ = programs("In a program of your own")
+    assert "8080" in program
+    app = App()
+    app.get("/")(lambda request: "hello")
+    names: dict[str, Any] = {"evloop_http": evloop_http, "Server": Server, "app": app, "playing": True}
+    bodies: list[bytes] = []
+
+    def visit() -> None:
+        try:
+            bodies.append(fetch(names["server"].url))
+        finally:
+            names["playing"] = False
+
+    visitors: list[threading.Thread] = []
+
+    def draw_a_frame() -> None:
+        if not visitors:
+            visitors.append(threading.Thread(target=visit))
+            visitors[0].start()
+
+    names["draw_a_frame"] = draw_a_frame
+    exec(program.replace("8080", "0"), names)
+    visitors[0].join()
+    names["reactor"].close()
+    assert bodies == [b"hello"]
+
+
+def test_the_recipe_for_asyncio_serves() -> None:
+    _, program = programs("In a program of your own")
+    serve = run(program, asyncio=asyncio, contextlib=contextlib)["serve"]
+    app = App()
+    app.get("/")(lambda request: "hello")
+    reactor = Reactor()
+    server = Server(app, reactor=reactor)
+    server.listen()
+
+    async def main() -> bytes:
+        serving = asyncio.create_task(serve(reactor))
+        body = await asyncio.to_thread(fetch, server.url)
+        serving.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await serving
+        return body
+
+    assert asyncio.run(main()) == b"hello"
+    server.close()
+    reactor.close()
+
+
+def test_the_reactor_has_what_the_readme_offers() -> None:
+    offered = re.findall(r"``(\w+)\(", section("In a program of your own").partition("The reactor also takes")[2])
+    assert len(offered) == 5
+    assert [name for name in offered if not callable(getattr(Reactor, name, None))] == []
+
+
+# What a handler sees
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[dict[str, Any]]:
+    """The names that the programs of this section have made: an application with its middleware, and a protocol."""
+    handlers, middleware, echo = programs("What a handler sees")
+    found = run(middleware, **run(handlers), statuses=Counter[int]())
+    found |= run(echo)
+    found["app"].get("/echo")(lambda request: Upgrade(found["Echo"](), "echo"))
+    yield found
+    found["app"].close()
+
+
+def test_the_handlers_answer_through_all_the_middleware(site: dict[str, Any]) -> None:
+    client, statuses = Client(site["app"]), site["statuses"]
+    reply = client.get("/users/1?page=2")
+    assert (reply.status, reply.text) == (200, '{"ID":1,"PAGE":2}\n')
+    assert reply.headers["X-Served-By"] == "evloop_http"
+    assert "X-Request-ID" in reply.headers
+    assert client.get("/users/1001").status == 404
+    assert (statuses[200], statuses[404]) == (1, 1)
+    moved = client.post("/login", form={"id": "7"})
+    assert (moved.status, moved.headers["Location"]) == (303, "/users/7")
+
+
+def test_the_middleware_changes_and_reads_a_response_that_comes_later(site: dict[str, Any]) -> None:
+    app, statuses = site["app"], site["statuses"]
+    before = statuses[200]
+    with ThreadPoolExecutor(1) as pool:
+        app.get("/later")(lambda request: pool.submit(lambda: "later"))
+        reply = Client(app).get("/later")
+    assert (reply.text, reply.headers["X-Served-By"]) == ("LATER\n", "evloop_http")
+    assert statuses[200] == before + 1
+
+
+def test_the_echo_echoes(site: dict[str, Any]) -> None:
+    with Server(site["app"]).in_thread() as server:
+        address = server.addresses[0]
+        assert isinstance(address, tuple)
+        with socket.create_connection(address, PATIENCE) as client:
+            client.sendall(b"GET /echo HTTP/1.1\r\nHost: c\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nhello")
+            client.shutdown(socket.SHUT_WR)
+            with client.makefile("rb") as answer:
+                received = answer.read()
+    head, _, rest = received.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 101 Switching Protocols\r\n")
+    assert rest == b"hello"
+
+
+def test_the_line_for_tests_is_right() -> None:
+    app = App()
+    app.get("/users/{id:int}")(lambda request, id: {"id": id})
+    line, = re.findall(r"``(evloop_http\.testing\.Client.*?)``", section("What a handler sees"))
+    assert eval(line, {"evloop_http": evloop_http, "app": app}) == {"id": 1}
+
+
+# Tables and names
+
+def test_the_table_has_every_limit_and_every_deadline() -> None:
+    named = set(re.findall(r"``(Limits|Timeouts)\.(\w+)``", section("Limits and deadlines")))
+    limits = {field.name for field in fields(Limits)} - {"interim"}  # of responses, which a server does not receive
+    assert named == {("Limits", name) for name in limits} | {("Timeouts", field.name) for field in fields(Timeouts)}
+
+
+def test_the_table_tells_the_defaults() -> None:
+    kib = 1024
+    limits, timeouts = Limits(), Timeouts()
+    parameters = inspect.signature(Server).parameters
+    told = {
+        "Limits.request_line": ("8 KiB", limits.request_line == 8 * kib),
+        "Limits.head": ("32 KiB, 100", (limits.head, limits.fields) == (32 * kib, 100)),
+        "Limits.body": ("10 MiB, 1 GiB", (limits.body, parameters["max_stream"].default) == (10 * kib**2, kib**3)),
+        "Limits.chunk_line": ("256 bytes, 16 KiB", (limits.chunk_line, limits.chunk_overhead) == (256, 16 * kib)),
+        "Server(max_connections=)": ("16,384", parameters["max_connections"].default == 16384),
+        "Timeouts.head": ("10 s", timeouts.head == 10),
+        "Timeouts.body": ("10 s, and 1 s for each KiB", (timeouts.body, timeouts.body_rate) == (10, kib)),
+        "Timeouts.handler": ("off", timeouts.handler is None),
+        "Timeouts.write": ("30 s", timeouts.write == 30),
+        "Timeouts.handshake": ("10 s", timeouts.handshake == 10),
+        "Timeouts.idle": ("75 s", timeouts.idle == 75),
+        "Timeouts.linger": ("2 s", timeouts.linger == 2),
+    }
+    rows = re.findall(r"^``([\w.()=]+)``.*?  +(\S.*?)  +\S", section("Limits and deadlines"), re.MULTILINE)
+    assert dict(rows) == {name: text for name, (text, _) in told.items()}
+    assert [name for name, (_, is_right) in told.items() if not is_right] == []
+
+
+def test_the_threads_of_an_app_are_as_many_as_the_readme_says() -> None:
+    parameters = inspect.signature(App).parameters
+    assert f"``App(threads={parameters['threads'].default}, queue={parameters['queue'].default})``" in README
+
+
+#: Where the classes are that a request passes through.
+HOMES = {"Reactor": "net.reactor", "Transport": "net.transport", "Connection": "server.connection",
+         "Exchange": "server.exchange", "HeadParser": "http1", "RequestParser": "http1", "ResponseEncoder": "http1",
+         "App": "app.application"}
+
+
+def test_every_step_of_a_request_has_the_name_that_the_readme_gives_it() -> None:
+    steps = re.findall(r"``(\w+)\.(\w+)``", section("The journey of a request"))
+    assert len(steps) >= 9
+    lost = [f"{owner}.{name}" for owner, name in steps
+            if not hasattr(getattr(import_module(f"evloop_http.{HOMES[owner]}"), owner), name)]
+    assert lost == []
+
+
+def test_every_file_and_folder_that_the_readmes_name_is_there() -> None:
+    for readme in (ROOT / "README.rst", ROOT / "load/README.rst", ROOT / "load/bench/README.rst"):
+        text = readme.read_text("utf-8")
+        named = re.findall(r"``((?:tests|load|scripts)/[\w./-]+)``|(?:^    |``)\./(scripts/[\w-]+)|image:: (\S+)", text,
+                           re.MULTILINE)
+        made = ("load/reports/", "load/results/")  # by the programs that the text is about
+        assert named
+        for path, script, image in named:
+            where = readme.parent / image if image else ROOT / (path or script)
+            assert where.exists() or path in made, (readme, path or script or image)
+
+
+#: Every path that the README of the first edition, or this one, imports from.
+PATHS = {
+    "evloop_http": "App EventStream FileBody HTTPError Headers Limits READ Reactor Request Response Server StaticFiles "
+                   "Templates Timeouts after tls_context AccessLog",
+    "evloop_http.app.cookies": "set_cookie",
+    "evloop_http.app.events": "EventStream",
+    "evloop_http.app.middleware": "after basic_auth body_limit cors etag gzip method_override request_id "
+                                  "security_headers",
+    "evloop_http.app.responses": "redirect",
+    "evloop_http.http1": "CLOSED NEED_DATA BodyData ProtocolError RequestEncoder RequestHead RequestParser "
+                         "ResponseParser",
+    "evloop_http.http1.strategies": "cuts mutations pipelines requests streams",
+    "evloop_http.messages": "Request Response Upgrade HTTPError",
+    "evloop_http.testing": "Client",
+}
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_what_the_readme_imports_is_still_there(path: str) -> None:
+    module = import_module(path)
+    assert [name for name in PATHS[path].split() if not hasattr(module, name)] == []
+
+
+def test_every_import_that_the_readme_shows_is_among_those() -> None:
+    shown = re.findall(r"^    from (evloop_http\S*) import (.+)$", README, re.MULTILINE)
+    assert shown
+    assert {(path, name) for path, names in shown for name in names.split(", ")} <= {
+        (path, name) for path, names in PATHS.items() for name in names.split()}
