@@ -170,8 +170,9 @@ class Request:
         """Return the body piece by piece, as it arrives; one that was gathered is one piece. It can be read once.
 
         For content that need not, or must not, be in memory as a whole: the handler is registered with
-        `stream=True` and runs in a worker thread, and the client sends no faster than the handler reads. What
-        the handler leaves unread is not received.
+        `stream=True` and runs in a worker thread, and the client sends no faster than the handler reads: at most
+        `PIPE_SIZE` bytes wait for it. A client that expects `100 Continue` gets it when the handler asks for the
+        first piece. What the handler leaves unread is not received.
 
         Raises:
             HTTPError: by the iterator: 400 if the rest will not arrive (the client left, or broke a rule of HTTP).
