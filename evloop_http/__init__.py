@@ -81,10 +81,11 @@ if TYPE_CHECKING:
     from .app.templates import Templates
     from .http1 import Limits, ProtocolError
     from .messages import FileBody, Headers, HTTPError, Observer, Peer, Pipe, Response, Upgrade
+    from .net.certificates import tls_context
     from .net.reactor import READ, WRITE, Reactor
     from .net.timers import Timer
     from .observe.access import AccessLog
-    from .server import Server, tls_context
+    from .server import Server
     from .server.states import Timeouts
 
 __version__ = "0.1.0"
@@ -113,7 +114,7 @@ _HOME = {
     "Reactor": "net.reactor",
     "Timer": "net.timers",
     "Server": "server",
-    "tls_context": "server",
+    "tls_context": "net.certificates",
 }
 
 __all__ = ["READ", "WRITE", "AccessLog", "App", "EventStream", "FileBody", "HTTPError", "Headers", "Limits",

@@ -59,7 +59,7 @@ RULES = {
 #: Modules with rules of their own, in the place of their room's.
 EXCEPTIONS = {
     f"{PACKAGE}.messages.bodies": Rule(names(""), NO_SOCKETS),  # a pipe stands between two threads
-    f"{PACKAGE}.server.server": Rule(names("messages http1 net")),  # the date, signals, addresses
+    f"{PACKAGE}.server.server": Rule(names("messages http1 net"), names("ssl selectors")),  # the date, addresses
 }
 
 #: What needs an extra from its first line on, and is imported by nothing of ours.

@@ -10,7 +10,7 @@ import logging
 
 from ..messages import HTTPError, Response
 from .later import at_once
-from .problems import error_response, printable_id
+from .problems import printable_id, problem_response
 from .request import Request
 from .routing.router import Handler
 
@@ -40,7 +40,7 @@ class ErrorHandlers:
             return self._answer(request, error)
         except Exception as failure:
             _log_failure(request, failure)
-            return error_response(request, HTTPError(500, _FAILED))
+            return problem_response(request, HTTPError(500, _FAILED))
 
     def _answer(self, request: Request, error: Exception) -> Response:
         handler = self._nearest(error)
@@ -57,7 +57,7 @@ class ErrorHandlers:
 
     def _answer_refusal(self, request: Request, error: HTTPError, handler: Handler | None) -> Response:
         if handler is None:
-            return error_response(request, error)
+            return problem_response(request, error)
         response = at_once(handler(request, error), error.status)
         for name, value in error.headers.pairs():
             response.headers.setdefault(name, value)

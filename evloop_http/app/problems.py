@@ -45,7 +45,7 @@ def printable_id(request: Request) -> str:
     return str(getattr(request, "id", ""))[:_ID_LENGTH].encode("unicode_escape").decode("ascii")
 
 
-def error_response(request: Request, error: HTTPError) -> Response:
+def problem_response(request: Request, error: HTTPError) -> Response:
     """The answer to an error, with the error's own headers."""
     if type(error).response is not HTTPError.response:  # a class of the application's, with a page of its own
         return error.response()

@@ -51,8 +51,10 @@ def _produce(pieces: Iterator[bytes], reader: weakref.ref[Pipe], changed: thread
                 break
             # Checked here: an error that passes through a frame of the pipe, and is kept by it, would be a cycle.
             _write(reader, as_bytes(piece))
-    except BaseException as error:
+    except Exception as error:
         _end(reader, error)
+    except BaseException as error:  # such as SystemExit: it ends this body, and nothing else
+        _end(reader, RuntimeError(f"the body ended with {type(error).__name__}"))
     finally:
         _close(pieces)
 
@@ -88,5 +90,5 @@ def _close(pieces: Iterator[bytes]) -> None:
     try:
         if close is not None:
             close()
-    except Exception:
+    except BaseException:  # or this thread would be lost
         logger.exception("closing the body of a response failed")

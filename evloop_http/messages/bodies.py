@@ -73,6 +73,9 @@ class Pipe:
         home: identity of a thread (`threading.get_ident()`) that must never wait here: the loop's. Iterating the
             pipe there is an error as soon as there is nothing to read. So a generator over the body of an event
             stream is no way to change it; `transform` is.
+
+    Raises:
+        ValueError: size or interval is not above 0.
     """
 
     __slots__ = ("_buffer", "_closed", "_ended", "_error", "_finished", "_full", "_home", "_lock", "_on_close",
@@ -81,6 +84,8 @@ class Pipe:
 
     def __init__(self, size: int = PIPE_SIZE, *, paused: bool = False, heartbeat: bytes = b"", interval: float = 15,
                  on_close: Callable[[], object] = _ignore, home: int = 0) -> None:
+        if size <= 0 or interval <= 0:
+            raise ValueError("the size and the interval of a pipe are above 0")
         self.size = size
         self.heartbeat = heartbeat
         self.interval = interval
@@ -178,15 +183,6 @@ class Pipe:
         if is_news:
             self.on_readable()
 
-    def wait_for_reader(self) -> bool:
-        """Wait until the reader wants something. Return False if it has gone without asking."""
-        while True:
-            with self._lock:
-                if self._closed or not self._full:
-                    return not self._closed
-                event = self._expect_change()
-            event.wait()
-
     def _check_writable(self) -> None:
         if self._closed:
             raise BrokenPipeError("the reader of this body has gone")
@@ -279,8 +275,9 @@ class Pipe:
             self._buffer = b""
             self._error = None
             self._wake_sleepers()
-        self._on_close()
-        self._on_close = self.on_readable = self.on_writable = _ignore
+        on_close, self._on_close = self._on_close, _ignore
+        self.on_readable = self.on_writable = _ignore
+        on_close()
 
     def __iter__(self) -> Self:
         return self

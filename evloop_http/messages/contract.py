@@ -10,7 +10,9 @@ is all there must be. What else an application may have is optional, and `Contra
     tunnels             True if it answers `CONNECT`; otherwise the server does, with 501
 
 The request that `prepare` was asked about is the one that the application is called with later, so whatever
-was found out once (the route, for example) can be kept there.
+was found out once (the route, for example) can be kept there. A body that arrives with its head costs nothing to
+refuse later, so nobody is asked: what `prepare` refuses, the application must refuse as well, and a body that it
+wants to stream may be there already (`request.stream()` returns it in one piece).
 
 *An observer* is told what happens on the connections of a server: the access log, metrics, an inspector.
 

@@ -6,6 +6,9 @@ import os
 import ssl
 from collections.abc import Iterable
 
+#: What a server is given for TLS.
+ServerContext = ssl.SSLContext
+
 
 def make_context(certificate: str | os.PathLike[str], key: str | os.PathLike[str] | None = None,
                  password: str | None = None, protocols: Iterable[str] = ()) -> ssl.SSLContext:
@@ -37,3 +40,28 @@ def make_context(certificate: str | os.PathLike[str], key: str | os.PathLike[str
     if protocols := list(protocols):
         context.set_alpn_protocols(protocols)
     return context
+
+
+def refuse_client_context(context: ServerContext) -> None:
+    """Check that a context is not one for clients.
+
+    Raises:
+        ValueError: it is.
+    """
+    if context.protocol is ssl.PROTOCOL_TLS_CLIENT:
+        raise ValueError("this TLS context is one for clients; evloop_http.tls_context makes one for servers")
+
+
+def tls_context(certificate: str | os.PathLike[str], key: str | os.PathLike[str] | None = None,
+                password: str | None = None) -> ServerContext:
+    """A context for `Server.listen(tls=...)`: TLS 1.2 and newer, HTTP/1.1.
+
+    Args:
+        certificate: a PEM file with the certificate and the chain behind it.
+        key: a PEM file with the private key, if it is not in the first.
+        password: of the key, if it has one.
+
+    Raises:
+        ValueError: a file is missing, unreadable or not what it should be; the text says which.
+    """
+    return make_context(certificate, key, password, ["http/1.1"])

@@ -246,7 +246,15 @@ class TlsTransport(Transport):
             self._take_off()
 
     def half_close(self) -> None:
-        # What still comes is ciphertext from now on, fit only to be discarded, which is what it is read for.
+        # close_notify ends our half only (RFC 8446 §6.1), so what the peer still sends is decrypted.
+        if self._phase is SECURE:
+            with contextlib.suppress(OSError, ValueError):
+                self._ssl.unwrap()
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(self._sock, socket.SHUT_WR)  # that of `SSLSocket` would take OpenSSL off
+
+    def half_close_for_good(self) -> None:
+        # What still arrives is ciphertext, which need not be decrypted to be discarded.
         self._notify_close()
         super().half_close()
 

@@ -40,7 +40,7 @@ from .reactor import READ, WRITE, Reactor
 
 logger = logging.getLogger("evloop_http.net")
 
-Found = TypeVar("Found", bytes, int)
+Moved = TypeVar("Moved", bytes, int)
 
 #: A `recv` takes at most this much.
 READ_SIZE = 64 * 1024
@@ -102,12 +102,12 @@ class FileSpan:
             return sock.send(self.read(HIGH_WATER))
         return self._some(os.sendfile(sock.fileno(), self.file.fileno(), self.offset, min(self.left, WRITE_BUDGET)))
 
-    def _some(self, found: Found) -> Found:
-        """What was found; nothing is an error, for the length has been announced."""
-        if not found:
+    def _some(self, moved: Moved) -> Moved:
+        """Return what was read or sent. Nothing is an error, because the length has been announced."""
+        if not moved:
             logger.error("%s has shrunk while it was sent; the connection is closed", self.file.name)
             raise OSError("the file has shrunk while it was sent")
-        return found
+        return moved
 
 
 #: What waits to be sent: a small piece that may still grow, a large one or what is left of one, part of a file.
@@ -335,9 +335,13 @@ class Transport:
     # Ending
 
     def half_close(self) -> None:
-        """Say that no more bytes follow, and go on listening."""
+        """Tell the peer that no more bytes follow, and go on receiving."""
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_WR)
+
+    def half_close_for_good(self) -> None:
+        """The same, where what still arrives is only discarded."""
+        self.half_close()
 
     def close(self) -> None:
         """Close, and tell nobody. May be called twice."""

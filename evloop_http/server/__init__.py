@@ -11,6 +11,7 @@
     server       Server: listen, accept, limit, drain, stop
 """
 
-from .server import Server, tls_context
+from ..net.certificates import tls_context
+from .server import Server
 
 __all__ = ["Server", "tls_context"]

@@ -31,6 +31,7 @@ from .exchange import Exchange
 from .failures import error_response, no_tunnel
 from .line import Successor
 from .lingering import Lingering
+from .sending import content_size
 from .shared import Shared
 from .states import TRANSITIONS, Listen, Receiving, State
 from .switching import SwitchedChannel
@@ -42,8 +43,6 @@ READING_BODY = Receiving.READING_BODY
 
 #: The parser's events handled in one turn; what is left of a pipeline has its turn in the next.
 EVENT_BUDGET = 64
-#: Seconds that a turn of the loop may last before a connection with more requests lets the others go first.
-TURN_BUDGET = 0.005
 #: Bytes of further requests that are read while one is being answered; the rest waits in the kernel.
 READ_AHEAD = 64 * 1024
 
@@ -51,7 +50,7 @@ READ_AHEAD = 64 * 1024
 class Connection:
     """The state machine of one client."""
 
-    __slots__ = ("_exchange", "_has_turn", "_parser", "_shared", "_since", "_successor", "_timer", "_transport", "peer",
+    __slots__ = ("_exchange", "_turn_due", "_parser", "_shared", "_since", "_successor", "_timer", "_transport", "peer",
                  "received", "requests", "state")
 
     def __init__(self, transport: Transport, peer: Peer, shared: Shared) -> None:
@@ -62,7 +61,7 @@ class Connection:
         self._timer = shared.reactor.timer(self)
         self._exchange: Exchange | None = None
         self._successor: Successor | None = None  # what has the connection after HTTP
-        self._has_turn = False  # it will go on by itself
+        self._turn_due = False  # it will go on by itself
         #: bytes that arrived
         self.received = 0
         #: requests that the application was asked to answer
@@ -110,7 +109,7 @@ class Connection:
 
     def note_state(self) -> None:
         """Tell the observer of the state."""
-        if self._shared.observer is not None:
+        if self._shared.observer is not None and (self._exchange is not None or self.state is not EXCHANGING):
             self._shared.tell(self._shared.observer.entered, self, self.state_name)
 
     # What follows from the states, and how to act on them from elsewhere
@@ -124,7 +123,7 @@ class Connection:
             reading, deadline = self._successor.wants()
         else:
             reading, deadline = True, self._since + self._shared.seconds[self.state]
-        self._transport.reading = reading and not self._has_turn
+        self._transport.reading = reading and not self._turn_due
         # Timer.move, written out: this is done for every request, and the condition is met once in a connection.
         timer = self._timer
         timer.deadline = deadline
@@ -136,7 +135,7 @@ class Connection:
         try:
             act(*args)
         except BaseException:  # nothing may leave a connection behind that waits for nothing
-            self.close()
+            self.abort()
             raise
         self._read()
         if self.state is not CLOSED:
@@ -179,7 +178,7 @@ class Connection:
             if self._parser is not None:
                 self._parser.feed_eof()
             exchange = self._exchange
-            if exchange is not None and exchange.receiving is Receiving.COMPLETE and not self._pending():
+            if exchange is not None and exchange.receiving is Receiving.COMPLETE and self.has_left():
                 exchange.note_client_left()
             self._read()
 
@@ -207,7 +206,7 @@ class Connection:
 
     def _may_read(self) -> bool:
         """Return whether what the parser says next can be acted on now."""
-        if self._has_turn:
+        if self._turn_due:
             return False
         if self._exchange is not None:
             return self._exchange.receiving is READING_BODY
@@ -237,7 +236,7 @@ class Connection:
         except ProtocolError as error:
             self._refuse_error(error)
         except BaseException:
-            self.close()
+            self.abort()
             raise
         else:
             self._yield_turn()
@@ -298,11 +297,11 @@ class Connection:
         if self.state is IDLE and not self._transport.flush():
             self._await_room()
         elif self._may_read():
-            self._has_turn = True
+            self._turn_due = True
             self._shared.reactor.call_soon(self._turn, self._take_turn)
 
     def _take_turn(self) -> None:
-        self._has_turn = False
+        self._turn_due = False
 
     # Handling: the short way
 
@@ -326,7 +325,7 @@ class Connection:
         else:
             exchange = Exchange(self, shared, head, started)
             self._begin_exchange(exchange)
-            exchange.take(head, answer, request)
+            exchange.accept_answer(head, answer, request)
 
     def _respond(self, head: RequestHead, response: Response, started: float, has_more: bool) -> None:
         """Send a response of bytes. If the socket does not accept all of it, that becomes an exchange."""
@@ -343,7 +342,7 @@ class Connection:
             self._wait_for_room(head, response, started, keep_alive)
             return
         elif shared.observer is not None:
-            shared.observe_sent(self.peer, head, response, started)
+            shared.observe_sent(self.peer, head, response, started, content_size(head, response))
         if not keep_alive:
             self.linger()
             return
@@ -351,38 +350,40 @@ class Connection:
             self._since = shared.reactor.now  # idle anew
         else:
             self._enter(IDLE)
-        if has_more and shared.reactor.time() - shared.reactor.now > TURN_BUDGET:
+        if has_more and shared.is_late():
             self._yield_turn()
 
     def _wait_for_room(self, head: RequestHead | None, response: Response, started: float, keep_alive: bool) -> None:
-        if self.state is not CLOSED:
-            exchange = Exchange(self, self._shared, head, started)
-            exchange.keep_alive = keep_alive
-            self._begin_exchange(exchange)
-            exchange.await_room(response)
+        if self.state is CLOSED:
+            self._shared.observe_sent(self.peer, head, response, started, 0, is_complete=False)
+            return
+        exchange = Exchange(self, self._shared, head, started)
+        exchange.keep_alive = keep_alive
+        self._begin_exchange(exchange)
+        exchange.await_room(response)
 
     # What an exchange asks of its connection
 
-    def may_continue(self) -> bool:
-        """Return whether another request may follow, as far as the server is concerned."""
-        return not self._shared.draining and (not self._transport.at_eof or self._pending() > 0)
+    def has_left(self) -> bool:
+        """Return whether the client sends nothing more, with no further request half sent."""
+        return self._transport.at_eof and not self._pending()
 
     def finish(self, exchange: Exchange) -> None:
-        """Take note that a response has been sent."""
+        """Record that a response has been sent."""
         is_clean = exchange.keep_alive and exchange.receiving is Receiving.COMPLETE
         self._drop_exchange()
-        if is_clean:
-            self._enter(IDLE)
-        else:
+        if not is_clean:
             self.linger()
-
-    def switch(self, exchange: Exchange, data: bytes, protocol: SwitchedProtocol) -> None:
-        """Send `data`, the last of HTTP, and hand the connection to another protocol."""
-        rest = self._parser.detach() if self._parser is not None else b""
-        self._drop_exchange()
-        self._transport.write(data)
-        if self.state is CLOSED:
             return
+        self._enter(IDLE)
+        if self._pending() and self._shared.is_late():
+            self._yield_turn()
+
+    def switch(self, protocol: SwitchedProtocol) -> None:
+        """Hand the connection to another protocol: the last of HTTP has been sent."""
+        rest = self._parser.detach() if self._parser is not None else b""
+        self._parser = None
+        self._drop_exchange()
         self._successor = channel = SwitchedChannel(self, self._transport, protocol, self._shared)
         self._enter(SWITCHED)
         channel.begin(rest)
@@ -392,7 +393,7 @@ class Connection:
         self._transport.abort()
         self.close()
 
-    def settle(self) -> None:
+    def update_now(self) -> None:
         """Apply what follows from the states, behind something that a switched protocol did by itself."""
         self._turn(_do_nothing)
 
@@ -413,12 +414,13 @@ class Connection:
             return
         started = self._shared.reactor.time()
         data, _ = self._shared.encoder.encode(response, None, False)
-        if is_head:  # RFC 9110 §9.3.2: no content in the answer to a HEAD
-            data = data[:len(data) - len(response.body)] if isinstance(response.body, bytes) else data
+        if is_head and isinstance(response.body, bytes):  # RFC 9110 §9.3.2: no content in the answer to a HEAD
+            data = data[:len(data) - len(response.body)]
+            response.body = b""
         if not self._transport.write(data):
             self._wait_for_room(None, response, started, False)
             return
-        self._shared.observe_sent(self.peer, None, response, started)
+        self._shared.observe_sent(self.peer, None, response, started, content_size(None, response))
         self.linger()
 
     # Ending
@@ -451,7 +453,7 @@ class Connection:
         if self._transport.at_eof:
             self.close()
         elif self.state is not CLOSED:
-            self._transport.half_close()
+            self._transport.half_close_for_good()
             self._enter(LINGERING)
             former, self._successor = self._successor, Lingering(self.close, self._since + self._shared.timeouts.linger)
             if former is not None:
@@ -470,16 +472,18 @@ class Connection:
             self._exchange.drain()
         if self._successor is not None:
             self._successor.drain()
-        self.settle()
+        self.update_now()
 
     def close(self) -> None:
         """End now, whatever is under way."""
         if self.state is CLOSED:
             return
+        exchange, self._exchange = self._exchange, None
         self._enter(CLOSED)
         self._timer.cancel()
         self._transport.close()
-        self._drop_exchange()
+        if exchange is not None:
+            exchange.end()
         successor, self._successor = self._successor, None
         if successor is not None:
             successor.note_closed()

@@ -30,7 +30,7 @@ from ..messages import (
     TooSlow,
     Upgrade,
 )
-from .failures import close_quietly, ensure_response, error_response, file_length, result_of
+from .failures import check_body, close_quietly, ensure_response, error_response, file_length, result_of
 from .line import Line
 from .receiving import GatheredBody, IncomingBody, StreamedBody
 from .sending import OutgoingBody, PipeBody, Supply, content_size, outgoing
@@ -97,36 +97,37 @@ class Exchange:
             raise RuntimeError(f"a response cannot go from {self.responding.name} to {state.name}")
         self.responding = state
         self._response_since = self._shared.reactor.time()
-        self._line.note_state()
+        if not self.is_over():
+            self._line.note_state()
 
     # What is waited for
 
     def wants(self) -> tuple[Listen, float]:
         """Return whether the socket is to be read, and until when, in seconds of the reactor's clock."""
         listen, clocks = WAITING[self.receiving, self.responding]
-        return listen, min([self._strikes(clock) for clock in clocks])
+        return listen, min([self._deadline_of(clock) for clock in clocks])
 
-    def _strikes(self, clock: Clock) -> float:
+    def _deadline_of(self, clock: Clock) -> float:
         seconds = self._shared.timeouts
         if clock is Clock.BODY:
             return self._incoming.deadline if self._incoming is not None else self._request_since + seconds.body
         if clock is Clock.HANDLER:
             return self._request_since + (seconds.handler if seconds.handler is not None else float("inf"))
-        if clock is Clock.HEARTBEAT and isinstance(self._outgoing, PipeBody):
+        if clock is Clock.HEARTBEAT and isinstance(self._outgoing, PipeBody) and self._outgoing.beats:
             return self._response_since + min(self._outgoing.pipe.interval, seconds.write)
         return self._response_since + seconds.write
 
     def expire(self) -> None:
         """Act on the clock that has struck."""
         _, clocks = WAITING[self.receiving, self.responding]
-        clock = min(clocks, key=self._strikes)
+        clock = min(clocks, key=self._deadline_of)
         if clock is Clock.BODY:
             self.refuse(HTTPError(408, "The request took too long to arrive.").response())
         elif clock is Clock.HANDLER:
             self.refuse(HTTPError(503, "The server took too long to answer.").response())
-        elif clock is Clock.HEARTBEAT and isinstance(self._outgoing, PipeBody):
+        elif clock is Clock.HEARTBEAT and isinstance(self._outgoing, PipeBody) and not self._line.has_left():
             self._response_since = self._shared.reactor.time()
-            self._outgoing.beat(self._line.outlet)
+            self._outgoing.beat_next()
             self.proceed()
         else:
             self._fail()
@@ -157,6 +158,7 @@ class Exchange:
             request.receive(body.pipe)
             self._ask(head, request)
         else:
+            self._line.requests += 1
             self.respond(ensure_response(head, wanted))
 
     def receive(self, data: bytes) -> None:
@@ -169,7 +171,7 @@ class Exchange:
             self._set_receiving(PAUSED)
 
     def complete(self) -> None:
-        """Take note that all of the request has arrived."""
+        """Record that all of the request has arrived."""
         body, request = self._incoming, self._request
         self._set_receiving(COMPLETE)
         if body is not None:
@@ -182,7 +184,7 @@ class Exchange:
     def _on_room(self) -> None:
         """Receive on: the handler has taken what had arrived, or asks for the first of it."""
         body = self._incoming
-        if self.receiving is not PAUSED or not isinstance(body, StreamedBody) or self.is_over():
+        if self.receiving is not PAUSED or not isinstance(body, StreamedBody) or body.pipe.full or self.is_over():
             return
         body.resume(self._shared.reactor.time())
         self._set_receiving(READING_BODY)
@@ -190,7 +192,7 @@ class Exchange:
             self._line.invite()
 
     def note_client_left(self) -> None:
-        """Take note that the client sends nothing more, with no request half sent: it has probably left.
+        """Record that the client sends nothing more, with no request half sent: it has probably left.
 
         It may also have closed only its half, so it is answered all the same. A body without a natural end is
         not: whoever listens to events and closes their half has left.
@@ -214,16 +216,17 @@ class Exchange:
     def _ask(self, head: RequestHead, request: Request) -> None:
         self._line.requests += 1
         self._started = self._shared.reactor.time()
-        self.take(head, self._shared.ask(head, request), request)
+        self.accept_answer(head, self._shared.ask(head, request), request)
 
-    def take(self, head: RequestHead, answer: object, request: Request) -> None:
-        """Take what the application returned: a response, or the future of one."""
+    def accept_answer(self, head: RequestHead, answer: object, request: Request) -> None:
+        """Respond with what the application returned, now or when its future is done."""
         self._request = request
         if not isinstance(answer, Future):
             self.respond(ensure_response(head, answer))
         elif answer.done():
             self.respond(result_of(head, answer))
         else:
+            request.disconnected = self._line.has_left()
             self._future = answer
             answer.add_done_callback(partial(self._line.later, self._on_outcome, head))
 
@@ -237,10 +240,13 @@ class Exchange:
 
     def respond(self, response: Response) -> None:
         """Begin with the response."""
-        if self.receiving is not COMPLETE and not (_is_produced(response) and isinstance(self._incoming, StreamedBody)):
+        body = self._incoming
+        if self.receiving is not COMPLETE and not (_is_produced(response) and isinstance(body, StreamedBody)):
             # The handler has answered without the rest of the body. Behind it there is no request to be found.
             self._lose_body()
             self.keep_alive = False
+        elif body is not None and not body.arrived and self.head is not None and self.head.expects_continue:
+            self._line.invite()  # behind a final response, the client would take it for declined
         if isinstance(response, Upgrade):
             self._switch(response)
         else:
@@ -256,19 +262,24 @@ class Exchange:
         except Exception as error:
             self._begin_response(error_response(head, error))
             return
-        self._outgoing = OutgoingBody(response, 0)
+        outlet = self._line.outlet
+        self._outgoing = OutgoingBody(response, outlet.sent)
         self._set_responding(WRITING)
-        self._set_responding(SENT)
-        self._line.switch(self, data, response.protocol)
+        outlet.write(data)
+        if not self.is_over():  # the socket may have gone
+            self._set_responding(SENT)
+            self._line.switch(response.protocol)
 
     def _begin_response(self, response: Response) -> None:
         outlet, encoder, head = self._line.outlet, self._shared.encoder, self.head
-        keep_alive = self.keep_alive and head is not None and head.keep_alive and self._line.may_continue()
+        is_last = self._shared.draining or self._line.has_left()
+        keep_alive = self.keep_alive and head is not None and head.keep_alive and not is_last
         framing = None
         try:
             if isinstance(response.body, bytes):
                 data, self.keep_alive = encoder.encode(response, head, keep_alive)
             else:
+                check_body(response)
                 data, framing, self.keep_alive = encoder.start(response, head, file_length(response), keep_alive)
         except Exception as error:
             close_quietly(response)
@@ -283,9 +294,11 @@ class Exchange:
             outlet.write(data)
         else:
             outlet.enqueue(data)
-            self._outgoing = sending = outgoing(response, outlet, framing)
+            self._outgoing = sending = outgoing(response, outlet, framing, self._shared.is_late)
             if isinstance(sending, PipeBody):
                 sending.pipe.on_readable = partial(self._line.later, self.proceed)
+            if self._shared.draining:
+                sending.drain()
         self.proceed()
 
     def await_room(self, response: Response | None) -> None:
@@ -300,7 +313,7 @@ class Exchange:
         self.proceed()
 
     def note_progress(self) -> None:
-        """Take note that the client has taken some of what was queued."""
+        """Record that the client has taken some of what was queued."""
         # The clock itself: what was sent may have taken the application its time in this turn.
         self._response_since = self._shared.reactor.time()
 
@@ -327,6 +340,8 @@ class Exchange:
             self._line.next_turn(self._go_on)
         elif supply is Supply.STARVED:
             self._set_responding(STARVED)
+            if body.beats and self._line.has_left():
+                self._fail()
         elif supply is Supply.DONE and not outlet.queued:
             self._set_responding(SENT)
             self._line.finish(self)

@@ -10,13 +10,13 @@ from __future__ import annotations
 import logging
 from concurrent.futures import Future
 
-from ..messages import FileBody, HTTPError, RequestHead, Response
+from ..messages import FileBody, HTTPError, Pipe, RequestHead, Response
 
 logger = logging.getLogger("evloop_http.server")
 
 
 def error_response(head: RequestHead, error: BaseException) -> Response:
-    """Return the response in the place of one that failed: the one the application asked for, or a 500."""
+    """Return the response to a failure: the one that the application asked for, or a 500."""
     if isinstance(error, HTTPError):
         return error.response()
     logger.error("%s: the application failed", head.line, exc_info=error)
@@ -52,6 +52,18 @@ def file_length(response: Response) -> int | None:
     if offset < 0 or length < 0:
         raise ValueError("offset and length of a FileBody are not negative")
     return length
+
+
+def check_body(response: Response) -> None:
+    """Check a body that is not bytes: it may have been assigned after the response was made.
+
+    Raises:
+        TypeError: it is of no kind that can be sent.
+    """
+    body = response.body
+    if not isinstance(body, FileBody | Pipe) and not hasattr(body, "__next__"):
+        kind = type(body).__name__
+        raise TypeError(f"the body of a response is bytes, an iterator, a FileBody or a Pipe, not {kind}")
 
 
 def close_quietly(response: Response) -> None:

@@ -35,19 +35,19 @@ class Line(Protocol):
         """Have `act` called in the next turn of the loop. For the loop's thread."""
 
     def note_state(self) -> None:
-        """Take note that the state of the exchange has changed."""
+        """Record that the state of the exchange has changed."""
 
-    def may_continue(self) -> bool:
-        """Return whether another request may follow, as far as the server is concerned."""
+    def has_left(self) -> bool:
+        """Return whether the client sends nothing more, with no further request half sent."""
 
     def invite(self) -> None:
         """Ask for the body that the client holds back."""
 
     def finish(self, exchange: Exchange) -> None:
-        """Take note that the response has been sent."""
+        """Record that the response has been sent."""
 
-    def switch(self, exchange: Exchange, data: bytes, protocol: SwitchedProtocol) -> None:
-        """Send `data`, the last of HTTP, and hand the connection to another protocol."""
+    def switch(self, protocol: SwitchedProtocol) -> None:
+        """Hand the connection to another protocol: the last of HTTP has been sent."""
 
     def abort(self) -> None:
         """Close the connection with a reset: the response cannot be finished."""
@@ -63,16 +63,16 @@ class Successor(Protocol):
         """Take what arrived."""
 
     def receive_eof(self) -> None:
-        """Take note that the peer sends nothing more."""
+        """Record that the peer sends nothing more."""
 
     def note_progress(self) -> None:
-        """Take note that the peer has taken some of what was queued."""
+        """Record that the peer has taken some of what was queued."""
 
     def write_on(self) -> None:
-        """Take note that there is room in the queue again."""
+        """Record that there is room in the queue again."""
 
     def drain(self) -> None:
         """Come to an end soon: the server stops."""
 
     def note_closed(self) -> None:
-        """Take note that the connection has ended."""
+        """Record that the connection has ended."""

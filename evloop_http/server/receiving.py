@@ -51,10 +51,10 @@ class IncomingBody:
         return True
 
     def end(self) -> None:
-        """Take note that all of it has arrived."""
+        """Record that all of it has arrived."""
 
     def lose(self) -> None:
-        """Take note that the rest will not arrive."""
+        """Record that the rest will not arrive."""
 
 
 class GatheredBody(IncomingBody):
@@ -106,10 +106,13 @@ class StreamedBody(IncomingBody):
 
     def add(self, data: bytes, now: float) -> bool:
         super().add(data, now)
-        if self.pipe.closed or self.pipe.write(data):  # whoever closed it wants no more, and what arrives is dropped
-            return True
-        self._paused_at = now
-        return False
+        try:
+            has_room = self.pipe.write(data)
+        except BrokenPipeError:
+            return True  # whoever closed it wants no more, and what arrives is dropped
+        if not has_room:
+            self._paused_at = now
+        return has_room
 
     def resume(self, now: float) -> None:
         """Go on. The time in between was the handler's, not the client's."""

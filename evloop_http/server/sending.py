@@ -8,11 +8,11 @@ much as fits into the transport and says why it stopped.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from ..http1 import WITHOUT_CONTENT, BodyEncoder
-from ..messages import FileBody, Pipe, RequestHead, Response
+from ..messages import FileBody, Pipe, RequestHead, Response, TooSlow
 from ..net.transport import HIGH_WATER
 
 #: Pieces of an iterator sent in one wake; then others have their turn.
@@ -37,7 +37,7 @@ class Outlet(Protocol):
 
 
 class Supply(enum.Enum):
-    """Why a body stopped to produce."""
+    """Why a body has stopped producing."""
 
     ENOUGH = "there is no room for more"
     STARVED = "there is nothing more now"
@@ -93,10 +93,12 @@ class WholeFile(OutgoingBody):
 class PiecesBody(OutgoingBody):
     """A body from an iterator, which the loop asks for pieces."""
 
-    __slots__ = ("_framing", "_is_done", "_pieces")
+    __slots__ = ("_framing", "_is_done", "_is_late", "_pieces")
 
-    def __init__(self, response: Response, begun_at: int, pieces: Iterator[bytes], framing: BodyEncoder) -> None:
+    def __init__(self, response: Response, begun_at: int, pieces: Iterator[bytes], framing: BodyEncoder,
+                 is_late: Callable[[], bool]) -> None:
         super().__init__(response, begun_at)
+        self._is_late = is_late
         self._pieces = pieces
         self._framing = framing
         self._is_done = False
@@ -114,28 +116,36 @@ class PiecesBody(OutgoingBody):
                 return Supply.DONE
             self.size += len(piece)
             outlet.write(self._framing.encode(piece))
+            if self._is_late():
+                break
         return Supply.YIELDED
 
 
 class PipeBody(OutgoingBody):
     """A body that somebody writes into a pipe, at another time or in another thread."""
 
-    __slots__ = ("_framing", "_is_done", "pipe")
+    __slots__ = ("_beat_due", "_framing", "_is_done", "pipe")
 
     def __init__(self, response: Response, begun_at: int, pipe: Pipe, framing: BodyEncoder) -> None:
         super().__init__(response, begun_at)
         self.pipe = pipe
         self._framing = framing
         self._is_done = False
+        self._beat_due = False
 
     def supply(self, outlet: Outlet) -> Supply:
-        if (error := self.pipe.given_up) is not None:
-            raise error
+        if self.pipe.given_up is not None:
+            raise TooSlow(*self.pipe.given_up.args)
         if self._is_done:
             return Supply.DONE
+        if self.pipe.closed:
+            raise RuntimeError("the body was closed before its end; end() finishes it")
         if outlet.closed or outlet.queued >= HIGH_WATER:
             return Supply.ENOUGH
         data = self.pipe.read()
+        if self._beat_due:
+            self._beat_due = False
+            data = data or self.pipe.beat()
         if data:
             self.size += len(data)
             outlet.write(self._framing.encode(data))
@@ -147,9 +157,9 @@ class PipeBody(OutgoingBody):
             return Supply.YIELDED  # with an error, which is met behind what was written
         return Supply.STARVED if outlet.flush() else Supply.ENOUGH
 
-    def beat(self, outlet: Outlet) -> None:
-        """Send the heartbeat, to find out whether the client is still there."""
-        outlet.write(self._framing.encode(self.pipe.beat()))
+    def beat_next(self) -> None:
+        """Have the next `supply` send the heartbeat, to find out whether the client is still there."""
+        self._beat_due = True
 
     @property
     def beats(self) -> bool:
@@ -160,8 +170,13 @@ class PipeBody(OutgoingBody):
             self.pipe.end()
 
 
-def outgoing(response: Response, outlet: Outlet, framing: BodyEncoder | None) -> OutgoingBody:
-    """Begin with the body of a response whose head is queued. Without framing there is none to send."""
+def outgoing(response: Response, outlet: Outlet, framing: BodyEncoder | None,
+             is_late: Callable[[], bool]) -> OutgoingBody:
+    """Begin with the body of a response whose head is queued. Without framing there is none to send.
+
+    Args:
+        is_late: returns whether others should have their turn.
+    """
     body, begun_at = response.body, outlet.sent + outlet.queued
     if framing is None or isinstance(body, bytes):
         return OutgoingBody(response, begun_at)
@@ -169,7 +184,7 @@ def outgoing(response: Response, outlet: Outlet, framing: BodyEncoder | None) ->
         return WholeFile(response, begun_at, body.length)
     if isinstance(body, Pipe):
         return PipeBody(response, begun_at, body, framing)
-    return PiecesBody(response, begun_at, body, framing)
+    return PiecesBody(response, begun_at, body, framing, is_late)
 
 
 def content_size(head: RequestHead | None, response: Response) -> int:

@@ -11,7 +11,6 @@ import logging
 import os
 import signal
 import socket
-import ssl
 import threading
 import time
 from collections import Counter
@@ -23,7 +22,7 @@ from functools import partial
 from ..http1 import HeadParser, Limits, ResponseEncoder
 from ..messages import Application, Contract, Observer, Origin, Peer, TlsPeer
 from ..net.binding import bind_address, bind_path
-from ..net.certificates import make_context
+from ..net.certificates import ServerContext, refuse_client_context
 from ..net.listener import Listener, address_of
 from ..net.reactor import Reactor
 from ..net.transport import Transport
@@ -85,7 +84,7 @@ class Server:
     # Listening
 
     def listen(self, host: str = "127.0.0.1", port: int = 0, *, path: str | os.PathLike[str] | None = None,
-               sock: socket.socket | None = None, tls: ssl.SSLContext | None = None, backlog: int = 1024,
+               sock: socket.socket | None = None, tls: ServerContext | None = None, backlog: int = 1024,
                mode: int = 0o660) -> None:
         """Accept connections at an address; may be called more than once.
 
@@ -105,8 +104,8 @@ class Server:
             RuntimeError: the server has stopped.
         """
         self._refuse_if_stopped()
-        if tls is not None and tls.protocol is ssl.PROTOCOL_TLS_CLIENT:
-            raise ValueError("this TLS context is one for clients; evloop_http.tls_context makes one for servers")
+        if tls is not None:
+            refuse_client_context(tls)
         if sock is None:
             sock = bind_path(os.fspath(path), mode) if path is not None else bind_address(host, port)
         try:
@@ -314,18 +313,3 @@ def _url(listener: Listener) -> str:
     host, port = listener.address
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
-
-
-def tls_context(certificate: str | os.PathLike[str], key: str | os.PathLike[str] | None = None,
-                password: str | None = None) -> ssl.SSLContext:
-    """A context for `Server.listen(tls=...)`: TLS 1.2 and newer, HTTP/1.1.
-
-    Args:
-        certificate: a PEM file with the certificate and the chain behind it.
-        key: a PEM file with the private key, if it is not in the first.
-        password: of the key, if it has one.
-
-    Raises:
-        ValueError: a file is missing, unreadable or not what it should be; the text says which.
-    """
-    return make_context(certificate, key, password, ["http/1.1"])

@@ -11,13 +11,15 @@ from ..http1 import HeadParser, Limits, ResponseEncoder
 from ..messages import Answered, ConnectionFacts, Contract, Observer, Peer, Request, RequestHead, Response
 from ..net.reactor import Reactor
 from .failures import error_response, no_tunnel
-from .sending import content_size
 from .states import State, Timeouts
 
 if TYPE_CHECKING:
     from .connection import Connection
 
 logger = logging.getLogger("evloop_http.server")
+
+#: Seconds that a turn of the loop may last before a connection with more to do lets the others go first.
+TURN_BUDGET = 0.005
 
 
 @dataclass(slots=True)
@@ -47,6 +49,10 @@ class Shared:
         self.make_request = self.contract.request_class
         self.answer = self.contract.answer
 
+    def is_late(self) -> bool:
+        """Return whether this turn of the loop has lasted so long that others should have theirs."""
+        return self.reactor.time() - self.reactor.now > TURN_BUDGET
+
     def ask(self, head: RequestHead, request: Request) -> object:
         """Have the application answer. Its exceptions end here; what it returns is not checked."""
         try:
@@ -62,11 +68,12 @@ class Shared:
         except Exception as error:
             return error_response(head, error)
 
-    def observe_sent(self, peer: Peer, head: RequestHead | None, response: Response, started: float) -> None:
-        """Tell the observer of a response of bytes that the socket has accepted at once."""
+    def observe_sent(self, peer: Peer, head: RequestHead | None, response: Response, started: float, size: int,
+                     is_complete: bool = True) -> None:
+        """Tell the observer of a response of bytes that made no exchange."""
         if self.observer is not None:
             seconds = self.reactor.time() - started
-            self.observe(Answered(peer, head, response.status, content_size(head, response), seconds, True))
+            self.observe(Answered(peer, head, response.status, size, seconds, is_complete))
 
     def observe(self, answer: Answered) -> None:
         """Tell the observer what became of a request."""

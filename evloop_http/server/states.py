@@ -27,7 +27,7 @@ exchange reads, for as long as `Timeouts.by_state` says; one that lingers or has
     READING_BODY         read; body deadline      read; body or write        read; body or heartbeat
     PAUSED (pipe full)   read ahead; handler      nothing; write             read ahead; heartbeat
     COMPLETE             read ahead; handler      nothing; write             read ahead; heartbeat
-    LOST                                          nothing; write
+    LOST                                          nothing; write             read ahead; heartbeat
 
 *Reading ahead* is reading what cannot be acted on yet, up to a bound: it is the only way to notice that the
 client has left. While a response is being written that need not be, because writing notices it.
@@ -140,6 +140,7 @@ WAITING: dict[tuple[Receiving, Responding], tuple[Listen, tuple[Clock, ...]]] = 
     (_COMPLETE, _WRITING): (Listen.NO, (Clock.WRITE,)),
     (_COMPLETE, _STARVED): (Listen.AHEAD, (Clock.HEARTBEAT,)),
     (_LOST, _WRITING): (Listen.NO, (Clock.WRITE,)),
+    (_LOST, _STARVED): (Listen.AHEAD, (Clock.HEARTBEAT,)),
 }
 
 #: What an exchange is called where one word must do: in statistics, in a log.

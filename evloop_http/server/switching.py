@@ -15,7 +15,7 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
-from ..messages import Peer, SwitchedProtocol
+from ..messages import Channel, Peer, SwitchedProtocol
 from ..net.transport import HIGH_WATER, Transport
 from .shared import Shared
 
@@ -34,29 +34,45 @@ class Ending(enum.Enum):
 OPEN, HALF_CLOSING, HALF_CLOSED, CLOSING = Ending
 
 
-class Owner(Protocol):
+class SwitchedLine(Protocol):
     """What a channel knows of its connection."""
 
     @property
     def peer(self) -> Peer: ...
-    def settle(self) -> None: ...
+    def update_now(self) -> None: ...
     def abort(self) -> None: ...
     def linger(self) -> None: ...
     def close(self) -> None: ...
 
 
+class _Nobody:
+    """The protocol of a channel that has ended."""
+
+    def on_start(self, channel: Channel) -> None: ...
+    def on_data(self, data: bytes) -> None: ...
+    def on_eof(self) -> None: ...
+    def on_writable(self) -> None: ...
+    def on_stop(self) -> None: ...
+    def on_close(self) -> None: ...
+
+
+_NOBODY = _Nobody()
+
+
 class SwitchedChannel:
     """What a protocol is given to write to; see `messages.Channel`."""
 
-    __slots__ = ("_connection", "_ending", "_is_called", "_paused", "_protocol", "_shared", "_since", "_transport",
-                 "_waits")
+    __slots__ = ("_connection", "_ending", "_is_called", "_moved", "_paused", "_protocol", "_rest", "_shared",
+                 "_transport", "_waits", "_written")
 
-    def __init__(self, connection: Owner, transport: Transport, protocol: SwitchedProtocol, shared: Shared) -> None:
+    def __init__(self, connection: SwitchedLine, transport: Transport, protocol: SwitchedProtocol,
+                 shared: Shared) -> None:
         self._connection = connection
         self._transport = transport
         self._protocol = protocol
         self._shared = shared
-        self._since = shared.reactor.time()
+        self._moved = self._written = shared.reactor.time()  # when anything moved, and when the peer took something
+        self._rest = b""  # what arrived behind the request
         self._paused = False
         self._waits = False      # the protocol waits for room
         self._ending = OPEN
@@ -73,20 +89,31 @@ class SwitchedChannel:
     def wants(self) -> tuple[bool, float]:
         """Return whether the socket is to be read, and until when, in seconds of the reactor's clock."""
         seconds = self._shared.timeouts
-        wait = seconds.write if self._transport.queued else seconds.idle
-        return not self._paused and self._ending is not CLOSING, self._since + wait
+        deadline = self._moved + seconds.idle
+        if self._transport.queued:
+            deadline = min(deadline, self._written + seconds.write)
+        return not self._paused and self._ending is not CLOSING, deadline
 
     # For the connection
 
     def begin(self, rest: bytes) -> None:
-        """Start, with the bytes that arrived behind the request."""
+        """Start, with what has happened already: bytes that arrived behind the request, an EOF, a server that stops."""
         self._call(self._protocol.on_start, self)
-        if rest and not self._transport.closed:
+        self._rest = rest
+        self._deliver_rest()
+        if self._transport.at_eof and not self._transport.closed:
+            self.receive_eof()
+        if self._shared.draining and not self._transport.closed:
+            self.drain()
+
+    def _deliver_rest(self) -> None:
+        if self._rest and not self._paused and self._ending is not CLOSING and not self._transport.closed:
+            rest, self._rest = self._rest, b""
             self._call(self._protocol.on_data, rest)
 
     def receive(self, data: bytes) -> None:
         """Hand on what arrived."""
-        self._since = self._shared.reactor.time()
+        self._moved = self._shared.reactor.time()
         self._call(self._protocol.on_data, data)
 
     def receive_eof(self) -> None:
@@ -95,8 +122,8 @@ class SwitchedChannel:
         self._finish()
 
     def note_progress(self) -> None:
-        """Take note that the peer has taken some of what was queued."""
-        self._since = self._shared.reactor.time()
+        """Record that the peer has taken some of what was queued."""
+        self._moved = self._written = self._shared.reactor.time()
 
     def write_on(self) -> None:
         """There is room in the queue again."""
@@ -111,7 +138,8 @@ class SwitchedChannel:
 
     def note_closed(self) -> None:
         """The connection has ended."""
-        self._call(self._protocol.on_close)
+        protocol, self._protocol = self._protocol, _NOBODY  # which may keep this channel
+        self._call(protocol.on_close)
 
     def _call(self, notify: Callable[..., None], *args: object) -> None:
         self._is_called = True
@@ -134,11 +162,13 @@ class SwitchedChannel:
         if self._ending is not OPEN or self._transport.closed:
             raise BrokenPipeError("this side of the connection has ended")
         if not self._transport.queued:
-            self._since = self._shared.reactor.time()
+            self._moved = self._written = self._shared.reactor.time()
         self._transport.write(data)
-        self._waits = self._transport.queued >= HIGH_WATER
+        has_room = self._transport.queued < HIGH_WATER
+        if not has_room:
+            self._waits = True
         self._settle()
-        return not self._waits
+        return has_room
 
     def pause(self) -> None:
         """Receive nothing until `resume`."""
@@ -148,6 +178,7 @@ class SwitchedChannel:
     def resume(self) -> None:
         """Receive again."""
         self._paused = False
+        self._deliver_rest()
         self._settle()
 
     def end(self) -> None:
@@ -185,4 +216,4 @@ class SwitchedChannel:
     def _settle(self) -> None:
         """Apply what follows, unless this is within a turn of the connection, which does so by itself."""
         if not self._is_called and not self._transport.closed:
-            self._connection.settle()
+            self._connection.update_now()

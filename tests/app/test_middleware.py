@@ -35,7 +35,7 @@ from evloop_http.app.middleware import (
     request_id,
     security_headers,
 )
-from evloop_http.app.problems import error_response
+from evloop_http.app.problems import problem_response
 from evloop_http.messages import GATHER, Headers, Pipe, RequestHead
 from evloop_http.messages.response import AT_ONCE
 
@@ -47,7 +47,7 @@ def outcome(application: Callable[[Request], Any], request: Request) -> Response
     try:
         return answer(application, request)
     except HTTPError as error:
-        return error_response(request, error)
+        return problem_response(request, error)
 
 
 def delayed(middleware: Any, request: Request, make: Make) -> Response:

@@ -8,7 +8,7 @@ import pytest
 
 from asking import content, make_request
 from evloop_http import HTTPError, Request, Response
-from evloop_http.app.problems import busy, error_response, printable_id
+from evloop_http.app.problems import busy, printable_id, problem_response
 
 MISSING = HTTPError(404, "There is nothing at this address.")
 
@@ -18,7 +18,7 @@ def ask(accept: str | None, error: HTTPError = MISSING, identity: object = None)
                            {} if accept is None else {"Accept": accept})
     if identity is not None:
         request.id = identity  # type: ignore[assignment,unused-ignore,attr-defined]
-    return error_response(request, error)
+    return problem_response(request, error)
 
 
 @pytest.mark.parametrize(("accept", "media_type"), [

@@ -61,8 +61,8 @@ def piped(app: App, target: str = "/") -> tuple[Response, Pipe]:
 
 
 def wait_until_free(app: App) -> None:
-    """Return when the one worker has nothing to do any more."""
-    while answer(app, make_request("GET", "/free")).status == 503:
+    """Return when no worker has anything to do any more."""
+    while app.threads._crew.producing or answer(app, make_request("GET", "/free")).status == 503:
         threading.Event().wait(0.0005)
 
 
@@ -249,3 +249,56 @@ def test_nothing_is_left_to_the_garbage_collector(app: App) -> None:
         assert gc.collect() == 0
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
+def test_no_exception_of_a_producing_thread_reaches_the_loop(error: BaseException) -> None:
+    app = App(threads=1, queue=1)
+
+    @app.get("/ends", threaded=True)
+    def ends(request: Request) -> Response:
+        def pieces() -> Iterator[bytes]:
+            yield b"one"
+            raise error
+        return Response(pieces())
+
+    app.get("/", threaded=True)(lambda request: "alive")
+    with Server(app).in_thread() as server:
+        address = server.addresses[0]
+        assert isinstance(address, tuple)
+        host, port = address
+        for _ in range(3):
+            client = http.client.HTTPConnection(host, port, timeout=PATIENCE)
+            client.request("GET", "/ends")
+            with pytest.raises((http.client.HTTPException, OSError)):
+                client.getresponse().read()
+            client.close()
+        client = http.client.HTTPConnection(host, port, timeout=PATIENCE)
+        client.request("GET", "/")
+        assert client.getresponse().read() == b"alive"
+        client.close()
+
+
+def test_clients_that_read_nothing_do_not_take_the_threads_of_the_others() -> None:
+    app = App(threads=2, queue=2)
+
+    @app.get("/endless", threaded=True)
+    def endless(request: Request) -> Response:
+        return Response(iter(lambda: bytes(65536), b""))
+
+    app.get("/short", threaded=True)(lambda request: "short")
+    with Server(app).in_thread() as server:
+        address = server.addresses[0]
+        assert isinstance(address, tuple)
+        host, port = address
+        idle = []
+        for _ in range(6):
+            reader = http.client.HTTPConnection(host, port, timeout=PATIENCE)
+            reader.request("GET", "/endless")
+            assert reader.getresponse().status == 200
+            idle.append(reader)
+        client = http.client.HTTPConnection(host, port, timeout=PATIENCE)
+        client.request("GET", "/short")
+        assert client.getresponse().read() == b"short"
+        for reader in [*idle, client]:
+            reader.close()

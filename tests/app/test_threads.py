@@ -99,16 +99,69 @@ def test_a_cancelled_job_makes_room_and_is_never_done(threads: Threads) -> None:
     assert not gate.entered.acquire(blocking=False)
 
 
-def test_a_job_that_goes_on_keeps_its_place_though_its_result_is_known(threads: Threads) -> None:
+def test_a_job_that_goes_on_leaves_its_place_to_another(threads: Threads) -> None:
     gate = Gate()
     goes_on = [submitted(threads, lambda: Further("known", gate)) for _ in range(2)]
     assert [future.result(PATIENCE) for future in goes_on] == ["known", "known"]
+    gate.wait_for(2)
+    assert submitted(threads, lambda: "short").result(PATIENCE) == "short"
+    gate.open.set()
+
+
+def test_a_job_that_waits_is_done_as_soon_as_another_goes_on() -> None:
+    threads, gate, known = Threads(1, 1), Gate(), threading.Event()
+
+    def job() -> Further:
+        assert known.wait(PATIENCE)
+        return Further("known", gate)
+
+    first, second = submitted(threads, job), submitted(threads, lambda: "second")
+    known.set()
+    assert (first.result(PATIENCE), second.result(PATIENCE)) == ("known", "second")
+    gate.open.set()
+    threads.close()
+
+
+def test_jobs_that_go_on_keep_their_places_beyond_so_many() -> None:
+    threads, gate = Threads(1, 1, producing=1), Gate()
+    for _ in range(2):
+        assert submitted(threads, lambda: Further("known", gate)).result(PATIENCE) == "known"
     gate.wait_for(2)
     queued = submitted(threads, int)
     assert threads.submit(int) is None
     assert not queued.done()
     gate.open.set()
     assert queued.result(PATIENCE) == 0
+    threads.close()
+
+
+def test_jobs_that_were_cancelled_hold_nothing_and_do_not_gather(threads: Threads) -> None:
+    class Burden:
+        pass
+
+    gate = Gate()
+    for _ in range(2):
+        submitted(threads, gate)
+    gate.wait_for(2)
+    seen = []
+    for _ in range(100):
+        burden = Burden()
+        seen.append(weakref.ref(burden))
+        assert submitted(threads, id, burden).cancel()
+        del burden
+    assert not any(ref() for ref in seen)
+    assert threads._crew.jobs.qsize() < 10
+    gate.open.set()
+    assert submitted(threads, lambda: "still there").result(PATIENCE) == "still there"
+
+
+def test_no_exception_of_what_goes_on_costs_a_thread(threads: Threads, caplog: pytest.LogCaptureFixture) -> None:
+    def fail() -> None:
+        raise SystemExit(3)
+
+    for _ in range(5):
+        assert submitted(threads, lambda: Further("known", fail)).result(PATIENCE) == "known"
+    assert submitted(threads, lambda: "still there").result(PATIENCE) == "still there"
 
 
 def test_work_that_goes_on_does_not_keep_the_result_alive(threads: Threads) -> None:

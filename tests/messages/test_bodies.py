@@ -248,15 +248,6 @@ def test_a_thread_waits_while_the_pipe_is_full() -> None:
     writing.wait()
 
 
-@pytest.mark.parametrize("act", [Pipe.close, lambda pipe: pipe.read()])
-def test_a_thread_waits_for_its_reader(act: Callable[[Pipe], object]) -> None:
-    pipe = Pipe(paused=True)
-    waiting = Aside(pipe.wait_for_reader)
-    wait_for_sleeper(pipe)
-    act(pipe)
-    assert waiting.wait() is not pipe.closed
-
-
 def test_a_thread_that_waits_for_room_learns_that_the_reader_has_gone() -> None:
     pipe = Pipe(1)
     pipe.put(b"x")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 from collections.abc import Callable, Iterable, Iterator
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from evloop_http.http1 import CONTINUE
 from evloop_http.messages import (
     GATHER,
     PIPE_SIZE,
@@ -20,6 +22,7 @@ from evloop_http.messages import (
     Request,
     Response,
     TooSlow,
+    Upgrade,
 )
 from evloop_http.server.states import (
     NAMES,
@@ -29,9 +32,24 @@ from evloop_http.server.states import (
     TRANSITIONS,
     WAITING,
     Listen,
+    Receiving,
+    Responding,
     Timeouts,
 )
-from fakes import GARBAGE, GET, FakeNet, Later, Watcher, always, get, hello, post, raising
+from fakes import (
+    GARBAGE,
+    GET,
+    FakeNet,
+    Later,
+    SwitchedEcho,
+    Watcher,
+    always,
+    get,
+    hello,
+    post,
+    raising,
+    read_answers,
+)
 
 Serve = Callable[..., FakeNet]
 
@@ -63,6 +81,14 @@ def test_every_pair_of_states_that_lasts_says_what_it_waits_for() -> None:
         assert listen is not Listen.NO or responding.name == "WRITING", "nothing could happen"
         assert (receiving, responding) in NAMES
     assert {*NAMES.values()} < {*STATE_NAMES}
+
+
+def test_every_pair_of_states_that_can_be_reached_says_what_it_waits_for() -> None:
+    for receiving in Receiving:
+        for responding in Responding:
+            is_over = responding.name in ("SENT", "FAILED")
+            is_answered_at_once = receiving is Receiving.LOST and responding is Responding.HANDLING
+            assert is_over or is_answered_at_once or (receiving, responding) in WAITING
 
 
 def test_every_state_can_be_left_except_the_last_ones() -> None:
@@ -279,6 +305,51 @@ def test_whoever_listens_to_events_and_closes_has_left(serve: Serve) -> None:
     assert (peer.state(), left) == ("closed", ["left"])
 
 
+def test_a_request_that_begins_after_its_client_closed_is_told_so(serve: Serve) -> None:
+    later = Later()
+    net = serve(later)
+    peer = net.connect()
+    peer.send(GET + GET)
+    peer.end()
+    later.answer(0)
+    net.settle()
+    assert later.requests[1].disconnected
+    later.answer(1)
+    net.settle()
+    assert peer.statuses == [200, 200]
+
+
+@pytest.mark.parametrize("when", ["left", "stopping"])
+def test_a_stream_of_events_that_begins_too_late_ends(serve: Serve, when: str) -> None:
+    later = Later()
+    net = serve(later)
+    peer = net.connect()
+    peer.send(GET)
+    if when == "left":
+        peer.end()
+    else:
+        net.shared.draining = True
+        peer.connection.drain()
+    pipe = Pipe(heartbeat=b":\n\n")
+    later.futures[0].set_result(Response(pipe))
+    net.settle()
+    assert pipe.closed
+    assert peer.state() in ("closed", "lingering")
+
+
+def test_a_silent_response_to_a_client_that_has_closed_its_half_ends(serve: Serve) -> None:
+    pipe = Pipe()
+    net = serve(always(Response(pipe)))
+    peer = net.connect()
+    peer.send(GET)
+    peer.end()
+    net.advance(29)
+    assert peer.state() == "writing"
+    net.advance(2)
+    assert peer.state() == "closed"
+    assert pipe.closed
+
+
 # Pipes as bodies
 
 def test_a_pipe_is_sent_as_it_is_written_and_its_end_ends_the_response(serve: Serve) -> None:
@@ -366,6 +437,75 @@ def test_a_pipe_whose_client_has_gone_tells_its_writer(serve: Serve) -> None:
         pipe.write(b"x")
 
 
+def test_a_pipe_that_its_writer_has_closed_breaks_the_response_off(
+        serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    pipe = Pipe(heartbeat=b":\n\n")
+    net = serve(always(Response(pipe)))
+    peer = net.connect()
+    peer.send(GET)
+    pipe.close()
+    net.advance(16)
+    assert peer.state() == "closed"
+    assert "closed before its end" in caplog.text
+
+
+def test_a_refusal_may_have_a_body_that_is_written_later(serve: Serve) -> None:
+    pipe = Pipe()
+    net = serve(Prepared(Response(pipe, 413)))
+    peer = net.connect()
+    peer.send(post(b"0123456789")[:-5])
+    pipe.write(b"too large")
+    pipe.end()
+    net.settle()
+    assert [(answer.status, answer.body) for answer in peer.answers()] == [(413, b"too large")]
+
+
+@pytest.mark.parametrize("body", ["text", ["list"], None, 5])
+def test_a_body_that_cannot_be_sent_becomes_a_500(serve: Serve, body: Any) -> None:
+    def application(request: Request) -> Response:
+        response = Response("first")
+        response.body = body
+        return response
+
+    peer = serve(application).connect()
+    peer.send(GET)
+    assert peer.statuses == [500]
+
+
+def test_a_body_is_invited_before_a_response_that_is_made_of_it(serve: Serve) -> None:
+    application = Doubling()
+    net = serve(application)
+    peer = net.connect()
+    peer.send(post(b"0123456789", "Expect: 100-continue")[:-10])
+    assert peer.got.startswith(CONTINUE)
+    with contextlib.suppress(RuntimeError):
+        application.work()
+    net.settle()
+    peer.send(b"0123456789")
+    application.work()
+    net.settle()
+    assert read_answers(peer.got.removeprefix(CONTINUE))[0].body == b"00112233445566778899"
+
+
+def test_requests_that_take_their_time_leave_the_others_their_turn(serve: Serve) -> None:
+    def application(request: Request) -> Response:
+        net.clock.advance(0.01)
+        return Response(iter([b"slow"]))
+
+    net = serve(application)
+    peer = net.connect()
+    peer.sock.inbox.append(GET * 10)
+    turns = 0
+    while peer.connection.requests < 10:
+        before = peer.connection.requests
+        net.turn()
+        turns += 1
+        assert peer.connection.requests - before <= 2
+        assert turns < 30
+    net.settle()
+    assert len(peer.answers()) == 10
+
+
 # What is not spoken here
 
 def test_connect_is_not_implemented_unless_the_application_makes_tunnels(serve: Serve) -> None:
@@ -439,6 +579,20 @@ def test_an_observer_hears_how_much_of_a_response_went_out(serve: Serve) -> None
     assert 9_000 < answer.size < 10_000
 
 
+def test_an_observer_hears_of_a_response_whose_client_has_gone_just_then(serve: Serve) -> None:
+    watcher = Watcher()
+
+    def application(request: Request) -> Response:
+        peer.sock.was_reset = True
+        return Response("too late")
+
+    net = serve(application, observer=watcher)
+    peer = net.connect()
+    peer.send(GET)
+    assert [(answer.status, answer.complete) for answer in watcher.answers] == [(200, False)]
+    assert watcher.states[-1] == "closed"
+
+
 def test_pipelined_responses_are_heard_of_one_by_one(serve: Serve) -> None:
     watcher = Watcher()
     serve(observer=watcher).connect().send(GET * 5)
@@ -461,6 +615,16 @@ def _late(request: Request) -> Future[Response]:
     return future
 
 
+def _slow_listener(request: Request) -> Response:
+    def fail() -> None:
+        raise ValueError("on purpose")
+
+    pipe = Pipe(size=1, on_close=fail)
+    pipe.write(b"more than fits")
+    pipe.end(TooSlow("it reads too slowly"))
+    return Response(pipe)
+
+
 KINDS: dict[str, tuple[Callable[[], Any], Iterable[bytes]]] = {
     "bytes": (lambda: hello, [GET]),
     "an iterator": (lambda: lambda request: Response(iter([b"a", b"b"])), [GET]),
@@ -478,6 +642,8 @@ KINDS: dict[str, tuple[Callable[[], Any], Iterable[bytes]]] = {
     "a body that breaks off": (lambda: hello, [post(b"abc")[:-1]]),
     "a broken chunk": (lambda: hello, [get("/", "Transfer-Encoding: chunked"), b"x\r\n"]),
     "a refusal": (lambda: Prepared(Response("no", 404)), [post(b"abc")[:-1]]),
+    "a switch": (lambda: lambda request: Upgrade(SwitchedEcho(), "echo"), [GET, b"x"]),
+    "a slow listener": (lambda: _slow_listener, [GET]),
     "a tunnel": (lambda: hello, [b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n"]),
 }
 

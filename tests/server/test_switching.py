@@ -15,7 +15,7 @@ import pytest
 from evloop_http.messages import Channel, HTTPError, Request, Response, Upgrade
 from evloop_http.server import Server, tls_context
 from evloop_http.server.states import Timeouts
-from fakes import GET, FakeNet, SwitchedEcho, Watcher, get, hello, read_answers
+from fakes import GET, FakeNet, Later, SwitchedEcho, Watcher, get, hello, read_answers
 
 PATIENCE = 20
 UPGRADE = get("/echo", "Connection: Upgrade", "Upgrade: echo")
@@ -56,7 +56,7 @@ def application(request: Request) -> Response:
 def connect(request: pytest.FixtureRequest, certificate: tuple[Path, Path]) -> Iterator[Callable[..., Any]]:
     """A function that serves and connects: it returns the server and a connected socket."""
     with contextlib.ExitStack() as opened:
-        def make(**options: Any) -> tuple[Server, socket.socket]:
+        def make(application: Any = application, **options: Any) -> tuple[Server, socket.socket]:
             server = Server(application, **options)
             server.listen(tls=tls_context(*certificate) if request.param == "tls" else None)
             opened.enter_context(server.in_thread())
@@ -88,12 +88,12 @@ def read_exactly(client: socket.socket, size: int) -> bytes:
     return data
 
 
-def switched(client: socket.socket) -> None:
+def switched(client: socket.socket, note: bool = True) -> None:
     client.sendall(UPGRADE)
     head = read_head(client)
     assert head.startswith(b"HTTP/1.1 101 Switching Protocols\r\n")
     assert b"\r\nConnection: Upgrade\r\nUpgrade: echo\r\n" in head
-    assert b"\r\nX-Note: welcome\r\n" in head
+    assert (b"\r\nX-Note: welcome\r\n" in head) is note
 
 
 def test_a_connection_is_handed_to_another_protocol(connect: Callable[..., Any]) -> None:
@@ -146,12 +146,34 @@ def test_a_client_that_closes_its_half_gets_the_rest_and_then_the_end(connect: C
     _, client = connect()
     switched(client)
     client.sendall(b"last words")
-    if isinstance(client, ssl.SSLSocket):
-        assert read_exactly(client, 10) == b"last words"
-        return
-    client.shutdown(socket.SHUT_WR)
     assert read_exactly(client, 10) == b"last words"
+    # Over TLS, close_notify: the half of it, for `unwrap` would wait for that of the server, which is its answer.
+    if isinstance(client, ssl.SSLSocket):
+        bare = client.unwrap()
+        bare.shutdown(socket.SHUT_WR)
+        assert bare.recv(1) == b""
+        bare.close()
+    else:
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(1) == b""
+
+
+def test_a_protocol_that_has_ended_its_half_still_receives(connect: Callable[..., Any]) -> None:
+    received, arrived = [], threading.Event()
+
+    class EndsFirst(Echo):
+        def on_data(self, data: bytes) -> None:
+            received.append(data)
+            self.channel.end() if data == b"bye" else arrived.set()
+
+    protocol = EndsFirst()
+    _, client = connect(application=lambda request: Upgrade(protocol, "echo"))
+    switched(client, note=False)
+    client.sendall(b"bye")
     assert client.recv(1) == b""
+    client.sendall(b"still here")
+    assert arrived.wait(PATIENCE)
+    assert received == [b"bye", b"still here"]
 
 
 def test_a_server_that_stops_ends_its_switched_connections(connect: Callable[..., Any]) -> None:
@@ -205,6 +227,87 @@ def test_an_exception_of_a_protocol_is_logged_and_ends_its_connection(caplog: py
     assert peer.state() == "closed"
     assert protocol.events == ["closed"]
     assert "on purpose" in caplog.text
+    net.close()
+
+
+def test_a_protocol_is_told_of_room_whatever_it_wrote_meanwhile() -> None:
+    protocol = SwitchedEcho()
+    net = FakeNet(lambda request: Upgrade(protocol, "echo"))
+    peer = net.connect(room=1000)
+    peer.send(GET, bytes(100_000))
+    peer.take(60_000)
+    assert protocol.channel.write(b"ping")
+    peer.take()
+    peer.send(b"more")
+    assert peer.got.endswith(b"pingmore")
+    net.finish()
+    net.close()
+
+
+@pytest.mark.parametrize("when", ["left", "stopping"])
+def test_a_protocol_hears_what_happened_before_it_began(when: str) -> None:
+    protocol, later = SwitchedEcho(), Later()
+    net = FakeNet(later)
+    peer = net.connect()
+    peer.send(GET)
+    if when == "left":
+        peer.end()
+    else:
+        net.shared.draining = True
+        peer.connection.drain()
+    later.futures[0].set_result(Upgrade(protocol, "echo"))
+    net.settle()
+    assert peer.state() == ("closed" if when == "left" else "lingering")
+    assert protocol.events == ["closed"]
+    net.finish()
+    net.close()
+
+
+def test_what_arrived_behind_the_request_waits_for_a_protocol_that_is_paused() -> None:
+    class Paused(SwitchedEcho):
+        def on_start(self, channel: Channel) -> None:
+            super().on_start(channel)
+            channel.pause()
+
+    protocol = Paused()
+    net = FakeNet(lambda request: Upgrade(protocol, "echo"))
+    peer = net.connect()
+    peer.send(GET + b"early")
+    assert peer.got.endswith(b"\r\n\r\n")
+    protocol.channel.resume()
+    assert peer.got.endswith(b"early")
+    net.finish()
+    net.close()
+
+
+def test_a_protocol_that_closes_at_once_receives_nothing() -> None:
+    class Closes(SwitchedEcho):
+        def on_start(self, channel: Channel) -> None:
+            channel.close()
+
+        def on_data(self, data: bytes) -> None:
+            pytest.fail("it has closed")
+
+    net = FakeNet(lambda request: Upgrade(Closes(), "echo"))
+    peer = net.connect()
+    peer.send(GET + b"early", b"late")
+    assert peer.state() == "lingering"
+    net.finish()
+    net.close()
+
+
+def test_a_peer_that_sends_and_does_not_read_is_closed_all_the_same() -> None:
+    class Careless(SwitchedEcho):
+        def on_data(self, data: bytes) -> None:
+            self.channel.write(data)
+
+    net = FakeNet(lambda request: Upgrade(Careless(), "echo"))
+    peer = net.connect(room=1000)
+    peer.send(GET)
+    for _ in range(7):
+        peer.send(bytes(1000))
+        net.advance(5)
+    assert peer.state() == "closed"
     net.close()
 
 

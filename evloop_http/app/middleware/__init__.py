@@ -41,7 +41,8 @@ that refuses requests, or reads the body to find their route, may carry these at
 request, without its body; they are quick and change nothing:
 
     refuses             True if the middleware will answer by itself, without `call_next`. Then the request is
-                        answered at once, with all the middleware, and its body is not received
+                        answered at once, with all the middleware, and its body is not received. This happens
+                        in the loop's thread, also for handlers with `threaded=True`
     decides_by_body     True if it takes the body to know which route the request has. Then the request is not
                         refused because it has no route
 """

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 
 from ...messages import HTTPError, Response, is_token
 from ..answers import CallNext
-from ..problems import error_response
+from ..problems import problem_response
 from ..request import Request
 from ..responses import vary
 
@@ -74,7 +74,7 @@ def cors(origins: str | Iterable[str], *, methods: Iterable[str] = ("GET", "HEAD
         if is_open or origin in allowed:
             response = admit(Response(status=204), origin, preflight)
         else:
-            response = error_response(request, HTTPError(403, "Pages of this origin may not ask."))
+            response = problem_response(request, HTTPError(403, "Pages of this origin may not ask."))
         vary(response, *_ASKED_BY)
         return response
 
