@@ -214,6 +214,8 @@ class Connection:
 
     def _read(self) -> None:
         """Act on what the parser says, until it or the state says that we have to wait."""
+        shared = self._shared
+        began = shared.reactor.time()
         try:
             for _ in range(EVENT_BUDGET):
                 if not self._may_read():
@@ -222,6 +224,8 @@ class Connection:
                 if parser is None:
                     self._pause()
                     return
+                if shared.is_late(began):
+                    break
                 if (head := parser.next_request()) is not None:  # the usual one of a pipeline
                     self._handle(head, b"", parser.has_pending())
                     continue
@@ -350,8 +354,6 @@ class Connection:
             self._since = shared.reactor.now  # idle anew
         else:
             self._enter(IDLE)
-        if has_more and shared.is_late():
-            self._yield_turn()
 
     def _wait_for_room(self, head: RequestHead | None, response: Response, started: float, keep_alive: bool) -> None:
         if self.state is CLOSED:
@@ -372,12 +374,10 @@ class Connection:
         """Record that a response has been sent."""
         is_clean = exchange.keep_alive and exchange.receiving is Receiving.COMPLETE
         self._drop_exchange()
-        if not is_clean:
+        if is_clean:
+            self._enter(IDLE)
+        else:
             self.linger()
-            return
-        self._enter(IDLE)
-        if self._pending() and self._shared.is_late():
-            self._yield_turn()
 
     def switch(self, protocol: SwitchedProtocol) -> None:
         """Hand the connection to another protocol: the last of HTTP has been sent."""

@@ -294,7 +294,8 @@ class Exchange:
             outlet.write(data)
         else:
             outlet.enqueue(data)
-            self._outgoing = sending = outgoing(response, outlet, framing, self._shared.is_late)
+            self._outgoing = sending = outgoing(response, outlet, framing, self._shared.is_late,
+                                                 self._shared.reactor.time)
             if isinstance(sending, PipeBody):
                 sending.pipe.on_readable = partial(self._line.later, self.proceed)
             if self._shared.draining:

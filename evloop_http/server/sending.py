@@ -93,11 +93,12 @@ class WholeFile(OutgoingBody):
 class PiecesBody(OutgoingBody):
     """A body from an iterator, which the loop asks for pieces."""
 
-    __slots__ = ("_framing", "_is_done", "_is_late", "_pieces")
+    __slots__ = ("_clock", "_framing", "_is_done", "_is_late", "_pieces")
 
     def __init__(self, response: Response, begun_at: int, pieces: Iterator[bytes], framing: BodyEncoder,
-                 is_late: Callable[[], bool]) -> None:
+                 is_late: Callable[[float], bool], clock: Callable[[], float]) -> None:
         super().__init__(response, begun_at)
+        self._clock = clock
         self._is_late = is_late
         self._pieces = pieces
         self._framing = framing
@@ -106,6 +107,7 @@ class PiecesBody(OutgoingBody):
     def supply(self, outlet: Outlet) -> Supply:
         if self._is_done:
             return Supply.DONE
+        began = self._clock()
         for _ in range(PIECE_BUDGET):
             if outlet.closed or outlet.queued >= HIGH_WATER:
                 return Supply.ENOUGH
@@ -116,7 +118,7 @@ class PiecesBody(OutgoingBody):
                 return Supply.DONE
             self.size += len(piece)
             outlet.write(self._framing.encode(piece))
-            if self._is_late():
+            if self._is_late(began):
                 break
         return Supply.YIELDED
 
@@ -171,11 +173,11 @@ class PipeBody(OutgoingBody):
 
 
 def outgoing(response: Response, outlet: Outlet, framing: BodyEncoder | None,
-             is_late: Callable[[], bool]) -> OutgoingBody:
+             is_late: Callable[[float], bool], clock: Callable[[], float]) -> OutgoingBody:
     """Begin with the body of a response whose head is queued. Without framing there is none to send.
 
     Args:
-        is_late: returns whether others should have their turn.
+        is_late: returns whether others should have their turn before who began at a time of `clock`.
     """
     body, begun_at = response.body, outlet.sent + outlet.queued
     if framing is None or isinstance(body, bytes):
@@ -184,7 +186,7 @@ def outgoing(response: Response, outlet: Outlet, framing: BodyEncoder | None,
         return WholeFile(response, begun_at, body.length)
     if isinstance(body, Pipe):
         return PipeBody(response, begun_at, body, framing)
-    return PiecesBody(response, begun_at, body, framing, is_late)
+    return PiecesBody(response, begun_at, body, framing, is_late, clock)
 
 
 def content_size(head: RequestHead | None, response: Response) -> int:
