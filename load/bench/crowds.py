@@ -40,14 +40,19 @@ def connected(port: int, count: int, request: bytes, window: int) -> list[socket
         client.sendall(request)
         client.setblocking(False)
         clients.append(client)
-    print("ready", flush=True)
     return clients
+
+
+def announce() -> None:
+    """Report that all have asked. From here on SIGTERM may come, so whoever calls this is ready to catch `Stop`."""
+    print("ready", flush=True)
 
 
 def read_slowly(clients: list[socket.socket]) -> int:
     """A little of each, a pause, and so on; the bytes read."""
     total = 0
     try:
+        announce()
         while True:
             for client in clients:
                 try:
@@ -66,6 +71,7 @@ def ask_again(clients: list[socket.socket], request: bytes) -> int:
     for client in clients:
         selector.register(client, selectors.EVENT_READ, client)
     try:
+        announce()
         while True:
             for key, _ in selector.select():
                 client = key.data
