@@ -21,7 +21,8 @@ The house, in the order in which it is best read:
         bodies            FileBody, Pipe: bodies that are not plain bytes
         request           RequestHead, Request, Peer
         response          ResponseHead, Response, Upgrade, HTTPError
-        contract          what applications, observers and other protocols owe the server
+        contract          what applications and observers owe the server
+        switching         what other protocols owe it
 
     ROOMS               each knows the ground and itself
     http1/              bytes <-> messages; no socket, clock, file or log

@@ -176,6 +176,19 @@ def test_a_module_imports_only_what_its_room_may(module: str) -> None:
     assert breaches(module, path.read_text("utf-8"), path.name == "__init__.py") == []
 
 
+def test_no_module_imports_itself_by_a_detour_not_even_for_its_types() -> None:
+    known = modules()
+    wanted: dict[str, set[str]] = {}
+    for module, path in known.items():
+        reader = ImportReader(module if path.name == "__init__.py" else module.rpartition(".")[0])
+        reader.visit(ast.parse(path.read_text("utf-8")))
+        named = {found.target if found.target in known else found.target.rpartition(".")[0] for found in reader.found}
+        wanted[module] = (named & known.keys()) - {module}
+    while leaves := {module for module, needs in wanted.items() if not needs & wanted.keys()}:
+        wanted = {module: needs for module, needs in wanted.items() if module not in leaves}
+    assert wanted == {}
+
+
 def test_every_room_of_the_table_stands() -> None:
     assert {room_of(module) for module in modules()} == set(RULES)
 

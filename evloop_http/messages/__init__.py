@@ -9,7 +9,8 @@ a test can all hold the same object.
     bodies      FileBody, Pipe: bodies that are not plain bytes
     request     RequestHead, Request, Peer
     response    ResponseHead, Response, Upgrade, HTTPError
-    contract    Application, Observer, SwitchedProtocol: who asks whom, and for what
+    contract    Application, Observer: who asks whom, and for what
+    switching   SwitchedProtocol, Channel: a connection after HTTP
 """
 
 from .bodies import PIPE_SIZE, Body, FileBody, FilePieces, Pipe, TooSlow, Transformed
@@ -19,13 +20,11 @@ from .contract import (
     Answer,
     Answered,
     Application,
-    Channel,
     ConnectionFacts,
     Contract,
     Observer,
     Preparation,
     PreparingApplication,
-    SwitchedProtocol,
 )
 from .headers import (
     Field,
@@ -42,6 +41,7 @@ from .headers import (
 from .multidict import MultiDict, parse_urlencoded
 from .request import NOBODY, Origin, Peer, Request, RequestHead, TlsFacts, TlsPeer
 from .response import REASONS, HTTPError, Response, ResponseHead, Upgrade
+from .switching import Channel, SwitchedProtocol
 
 __all__ = ["GATHER", "NOBODY", "PIPE_SIZE", "REASONS", "STREAM", "Answer", "Answered", "Application", "Body",
            "Channel", "ConnectionFacts", "Contract", "Field", "Fields", "FileBody", "FilePieces", "HTTPError",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from .bodies import STEP_SIZE, Body, Each, FileBody, FilePieces, Finish, Pipe, Transformed
 from .headers import Fields, Headers, HeaderSource, MutableHeaders, make_field
+from .switching import SwitchedProtocol
 
 REASONS: dict[int, str] = {status.value: status.phrase for status in HTTPStatus}
 
@@ -38,9 +39,6 @@ class ResponseHead:
     def __repr__(self) -> str:
         return f"<ResponseHead {self.status}>"
 
-
-if TYPE_CHECKING:
-    from .contract import SwitchedProtocol
 
 #: Bytes that are transformed in one go; a longer body is transformed while it is sent.
 AT_ONCE = 256 * 1024
@@ -160,7 +158,7 @@ class Upgrade(Response):
     """The end of HTTP on a connection: what follows belongs to another protocol (RFC 9110 §7.8).
 
     The answer is 101, or 200 to a `CONNECT`; then every byte of the connection goes to `protocol` (see
-    `contract.SwitchedProtocol`), in the loop's thread.
+    `switching.SwitchedProtocol`), in the loop's thread.
 
     Args:
         protocol: who speaks from then on.

@@ -246,7 +246,9 @@ class TlsTransport(Transport):
             self._take_off()
 
     def half_close(self) -> None:
-        # close_notify ends our half only (RFC 8446 §6.1), so what the peer still sends is decrypted.
+        # close_notify ends our half only (RFC 8446 §6.1), so what the peer still sends is decrypted. The interpreter's
+        # `unwrap` also looks for the peer's own close_notify: a record with data that arrives in that very moment
+        # is an error to OpenSSL, and lost.
         if self._phase is SECURE:
             with contextlib.suppress(OSError, ValueError):
                 self._ssl.unwrap()

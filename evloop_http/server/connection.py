@@ -370,11 +370,10 @@ class Connection:
         """Return whether the client sends nothing more, with no further request half sent."""
         return self._transport.at_eof and not self._pending()
 
-    def finish(self, exchange: Exchange) -> None:
-        """Record that a response has been sent."""
-        is_clean = exchange.keep_alive and exchange.receiving is Receiving.COMPLETE
+    def finish(self, keep_alive: bool) -> None:
+        """Record that a response has been sent, and whether another request may follow."""
         self._drop_exchange()
-        if is_clean:
+        if keep_alive:
             self._enter(IDLE)
         else:
             self.linger()

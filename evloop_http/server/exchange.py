@@ -345,7 +345,7 @@ class Exchange:
                 self._fail()
         elif supply is Supply.DONE and not outlet.queued:
             self._set_responding(SENT)
-            self._line.finish(self)
+            self._line.finish(self.keep_alive and self.receiving is COMPLETE)
 
     def _log_failure(self, error: Exception) -> None:
         if isinstance(error, TooSlow):

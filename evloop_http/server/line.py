@@ -7,13 +7,10 @@ a time. A connection knows what comes after HTTP as a `Successor`, be it another
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from ..messages import Peer, SwitchedProtocol
 from .sending import Outlet
-
-if TYPE_CHECKING:
-    from .exchange import Exchange
 
 
 class Line(Protocol):
@@ -43,8 +40,8 @@ class Line(Protocol):
     def invite(self) -> None:
         """Ask for the body that the client holds back."""
 
-    def finish(self, exchange: Exchange) -> None:
-        """Record that the response has been sent."""
+    def finish(self, keep_alive: bool) -> None:
+        """Record that the response has been sent, and whether another request may follow."""
 
     def switch(self, protocol: SwitchedProtocol) -> None:
         """Hand the connection to another protocol: the last of HTTP has been sent."""

@@ -27,7 +27,7 @@ from ..net.listener import Listener, address_of
 from ..net.reactor import Reactor
 from ..net.transport import Transport
 from .connection import Connection
-from .shared import Shared, combined
+from .shared import Live, Shared, combined
 from .states import STATE_NAMES, State, Timeouts
 
 logger = logging.getLogger("evloop_http.server")
@@ -154,7 +154,7 @@ class Server:
         peer = TlsPeer(address, port, origin, transport.tls_facts) if is_tls else Peer(address, port, origin)
         Connection(transport, peer, self._shared)
 
-    def _on_closed(self, connection: Connection) -> None:
+    def _on_closed(self, connection: Live) -> None:
         ended = self._ended
         ended["connections"] += 1
         ended["requests"] += connection.requests

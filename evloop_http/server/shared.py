@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from ..http1 import HeadParser, Limits, ResponseEncoder
 from ..messages import Answered, ConnectionFacts, Contract, Observer, Peer, Request, RequestHead, Response
@@ -13,15 +13,19 @@ from ..net.reactor import Reactor
 from .failures import error_response, no_tunnel
 from .states import State, Timeouts
 
-if TYPE_CHECKING:
-    from .connection import Connection
-
 logger = logging.getLogger("evloop_http.server")
 
 #: Seconds that a turn of the loop may last before a connection with more to do lets the others go first, unless it has
 #: taken less than its share: to give up a turn costs more than a few cheap requests.
 TURN_BUDGET = 0.005
 SHARE = 0.001
+
+
+class Live(ConnectionFacts, Protocol):
+    """What a server asks of its connections."""
+
+    def drain(self) -> None: ...
+    def close(self) -> None: ...
 
 
 @dataclass(slots=True)
@@ -37,10 +41,10 @@ class Shared:
     body_limit: int = Limits().body
     observer: Observer | None = None
     #: called when a connection has ended
-    on_closed: Callable[[Connection], None] = lambda connection: None
+    on_closed: Callable[[Live], None] = lambda connection: None
     #: no connection is kept any more
     draining: bool = False
-    connections: set[Connection] = field(default_factory=set)
+    connections: set[Live] = field(default_factory=set)
     #: how long a connection may be in a state without an exchange
     seconds: dict[State, float] = field(init=False)
     make_request: type[Request] = field(init=False)

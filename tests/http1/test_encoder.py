@@ -23,8 +23,7 @@ from evloop_http.http1 import (
     ResponseParser,
 )
 from evloop_http.http1.strategies import as_cased, bodies, field_names, field_values, tokens
-from evloop_http.messages import Headers, HeaderSource, HTTPError, MutableHeaders, Response, Upgrade
-from evloop_http.messages.contract import SwitchedProtocol
+from evloop_http.messages import Headers, HeaderSource, HTTPError, MutableHeaders, Response, SwitchedProtocol, Upgrade
 from reading import read
 
 

@@ -24,7 +24,7 @@ from evloop_http.http1 import CONTINUE
 from evloop_http.messages import GATHER, STREAM, Application, HTTPError, Pipe, Preparation, Request, Response, Upgrade
 from evloop_http.net.reactor import READ, WRITE
 from evloop_http.net.transport import HIGH_WATER
-from evloop_http.server.connection import Connection
+from evloop_http.server.shared import Live
 from evloop_http.server.states import State, Timeouts
 from fakes import (
     GARBAGE,
@@ -220,7 +220,7 @@ def test_whatever_happens_twice_in_any_state_is_no_surprise_and_the_connection_e
 
 @pytest.mark.parametrize("state", STATES)
 def test_closing_a_connection_ends_whatever_is_under_way(state: str) -> None:
-    ended: list[Connection] = []
+    ended: list[Live] = []
     application = Everything()
     with closing(FakeNet(application, on_closed=ended.append)) as net:
         peer = reach(net, state)

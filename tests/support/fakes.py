@@ -43,7 +43,7 @@ from evloop_http.messages import Peer as WirePeer
 from evloop_http.net.reactor import READ, WRITE, FileDescriptor, Reactor
 from evloop_http.net.transport import HIGH_WATER, FileSpan, Transport
 from evloop_http.server.connection import Connection
-from evloop_http.server.shared import Shared
+from evloop_http.server.shared import Live, Shared
 from evloop_http.server.states import STATE_NAMES, Timeouts
 
 #: Room for whatever a test writes.
@@ -313,7 +313,7 @@ class FakeNet:
 
     def __init__(self, application: Application, *, timeouts: Timeouts | None = None, limits: Limits | None = None,
                  observer: Observer | None = None,
-                 on_closed: Callable[[Connection], None] = lambda connection: None) -> None:
+                 on_closed: Callable[[Live], None] = lambda connection: None) -> None:
         self.clock = FakeClock()
         self.reactor = FakeReactor(self.clock)
         self.peers: list[Peer] = []
