@@ -69,7 +69,7 @@ class Exchange:
         self._has_turn = False  # it will go on by itself
 
     def __repr__(self) -> str:
-        return f"<Exchange {self.head.line if self.head else '-'}: {self.receiving.name}, {self.responding.name}>"
+        return f"<Exchange {self.request_line}: {self.receiving.name}, {self.responding.name}>"
 
     @property
     def state_name(self) -> str:

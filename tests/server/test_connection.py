@@ -23,7 +23,6 @@ from evloop_http.messages import (
     GATHER,
     PIPE_SIZE,
     Answered,
-    Application,
     FileBody,
     HTTPError,
     Observer,
@@ -48,6 +47,7 @@ from fakes import (
     Watcher,
     always,
     echo,
+    fake_nets,
     get,
     hello,
     post,
@@ -105,19 +105,8 @@ def with_status(response: Response, status: Any) -> Response:
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    nets: list[FakeNet] = []
-
-    def make(application: Application = hello, **options: Any) -> FakeNet:
-        nets.append(FakeNet(application, **options))
-        return nets[-1]
-
-    yield make
-    try:
-        for net in nets:
-            net.finish()
-    finally:
-        for net in nets:
-            net.close()
+    with fake_nets() as make:
+        yield make
 
 
 # Being answered

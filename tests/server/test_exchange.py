@@ -44,6 +44,7 @@ from fakes import (
     SwitchedEcho,
     Watcher,
     always,
+    fake_nets,
     get,
     hello,
     post,
@@ -58,19 +59,8 @@ UPLOAD = post(b"0123456789", target="/take")
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    nets: list[FakeNet] = []
-
-    def make(application: Any = hello, **options: Any) -> FakeNet:
-        nets.append(FakeNet(application, **options))
-        return nets[-1]
-
-    yield make
-    try:
-        for net in nets:
-            net.finish()
-    finally:
-        for net in nets:
-            net.close()
+    with fake_nets() as make:
+        yield make
 
 
 # The tables

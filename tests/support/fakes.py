@@ -12,13 +12,14 @@ settles proves that nothing spins. An exception that a callback lets out fails t
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import selectors
 import socket
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from email.message import Message
 from http.client import HTTPResponse
@@ -472,6 +473,24 @@ class SwitchedEcho:
 
     def on_close(self) -> None:
         self.events.append("closed")
+
+
+@contextlib.contextmanager
+def fake_nets() -> Iterator[Callable[..., FakeNet]]:
+    """A function that makes nets. In the end every connection of theirs must end by itself."""
+    nets: list[FakeNet] = []
+
+    def make(application: Any = hello, **options: Any) -> FakeNet:
+        nets.append(FakeNet(application, **options))
+        return nets[-1]
+
+    yield make
+    try:
+        for net in nets:
+            net.finish()
+    finally:
+        for net in nets:
+            net.close()
 
 
 # A connection in any state
