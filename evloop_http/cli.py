@@ -15,7 +15,6 @@ import importlib.util
 import logging
 import os
 import socket
-import ssl
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TextIO
@@ -24,6 +23,7 @@ from . import App, Limits, Server, StaticFiles, Timeouts, __version__, tls_conte
 from .app.threads import Threads
 from .messages import Application
 from .net.binding import bind_address
+from .net.certificates import ServerContext
 from .observe.access import AccessLog
 from .observe.access import logger as access_logger
 
@@ -269,7 +269,7 @@ def allow_descriptors() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def make_context(options: argparse.Namespace) -> ssl.SSLContext | None:
+def make_context(options: argparse.Namespace) -> ServerContext | None:
     """The TLS context of --cert and --key, if HTTPS is wanted."""
     if options.key and not options.cert:
         raise Mistake("--key needs --cert")

@@ -21,18 +21,15 @@ import errno
 import logging
 import os
 import socket
-import ssl
 from collections.abc import Callable
 
 from .reactor import READ, Reactor
-from .tls import HandshakeBudget, TlsTransport
 from .transport import Transport
 
 logger = logging.getLogger("evloop_http.net")
 
-#: Connections accepted in one wake; over TLS each costs ten times as much.
+#: Connections accepted in one wake.
 ACCEPT_BUDGET = 64
-TLS_ACCEPT_BUDGET = 16
 #: Seconds without accepting when there are no descriptors left.
 EXHAUSTED_PAUSE = 1.0
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -46,27 +43,25 @@ class Listener:
     """One listening socket on a reactor.
 
     Args:
-        context: makes its connections TLS.
+        wrap: makes a transport of each accepted socket, such as `Transport` or one over TLS.
         path: the file of a Unix socket, to be removed at the end.
         has_room: asked before each connection is taken.
         adopt: given the transport of each, and the peer's address and port ("" and 0 over a Unix socket).
     """
 
     def __init__(self, reactor: Reactor, sock: socket.socket, *, has_room: Callable[[], bool],
-                 adopt: Callable[[Transport, str, int], object], context: ssl.SSLContext | None = None,
-                 path: str | None = None) -> None:
+                 adopt: Callable[[Transport, str, int], object],
+                 wrap: Callable[[socket.socket, Reactor], Transport] = Transport, path: str | None = None) -> None:
         sock.setblocking(False)
         #: (host, port), or the path of a Unix socket; known after closing too
         self.address = address_of(sock)
-        self.secure = context is not None
         self._sock = sock
-        self._context = context
+        self._wrap = wrap
         self._path = path
         self._file = os.stat(path).st_ino if path is not None else 0
         self._has_room = has_room
         self._adopt = adopt
         self._reactor = reactor
-        self._budget = HandshakeBudget(reactor)
         self._listening = False
         self._retry = reactor.timer(self.resume)
         self._reported = 0.0
@@ -85,7 +80,7 @@ class Listener:
             self._listening = False
 
     def _on_ready(self, events: int) -> None:
-        self._accept(ACCEPT_BUDGET if self._context is None else TLS_ACCEPT_BUDGET)
+        self._accept(ACCEPT_BUDGET)
 
     def _accept(self, budget: int) -> None:
         """Take connections out of the backlog, at most so many."""
@@ -106,11 +101,8 @@ class Listener:
 
     def _take(self, sock: socket.socket, address: object) -> None:
         try:
-            if self._context is None:
-                transport = Transport(sock, self._reactor)
-            else:
-                transport = TlsTransport(sock, self._reactor, context=self._context, budget=self._budget)
-        except (OSError, ValueError):  # gone already, or a context that makes no connection of a server
+            transport = self._wrap(sock, self._reactor)
+        except OSError:  # gone already
             sock.close()
             return
         if isinstance(address, tuple):

@@ -135,7 +135,7 @@ class Transport:
         self._sock = sock
         self._reactor = reactor
         self._owner: Owner = _NOBODY
-        self._queue: list[Queued] | tuple[()] = ()
+        self._queue: list[Queued] | tuple[Queued, ...] = ()
         self._interest = 0
         self._refused = False  # the socket accepts nothing until the selector says so
         #: whether the owner wants `on_data`; see `update_interest`
@@ -297,12 +297,8 @@ class Transport:
     def _flush(self) -> bool:
         budget = self.sent + WRITE_BUDGET
         try:
-            while self._queue and self.sent < budget:
-                first = self._queue[0]
-                sent = self._send_span(first) if isinstance(first, FileSpan) else self._send_piece(first)
-                self.sent += sent
-                self.queued -= sent
-                self._advance(sent)
+            while self._has_more() and self.sent < budget:
+                self._send_next()
         except self._would_block as refusal:
             self._note_refusal(refusal)
             return False
@@ -310,6 +306,28 @@ class Transport:
             self._lose()
             return False
         return not self._queue
+
+    def _has_more(self) -> bool:
+        return bool(self._queue)
+
+    def _send_next(self) -> None:
+        """Send as much of the front of the queue as the socket accepts.
+
+        Raises:
+            OSError: it accepts nothing now, or the connection or a file is broken.
+            ValueError: a file has been closed.
+        """
+        first = self._queue[0]
+        self._take_off(self._send_span(first) if isinstance(first, FileSpan) else self._send_piece(first))
+
+    def _take_off(self, sent: int) -> None:
+        """Record that the socket has accepted the first `sent` bytes of the queue."""
+        self.sent += sent
+        self.queued -= sent
+        while sent > (size := len(self._queue[0])):
+            self._advance(size)
+            sent -= size
+        self._advance(sent)
 
     def _send_piece(self, piece: bytearray | bytes | memoryview) -> int:
         return self._sock.send(piece)

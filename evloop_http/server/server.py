@@ -22,9 +22,10 @@ from functools import partial
 from ..http1 import HeadParser, Limits, ResponseEncoder
 from ..messages import Application, Contract, Observer, Origin, Peer, TlsPeer
 from ..net.binding import bind_address, bind_path
-from ..net.certificates import ServerContext, refuse_client_context
+from ..net.certificates import AnyContext, server_context
 from ..net.listener import Listener, address_of
 from ..net.reactor import Reactor
+from ..net.tls import Handshakes, securing
 from ..net.transport import Transport
 from .connection import Connection
 from .shared import Live, Shared, combined
@@ -61,7 +62,8 @@ class Server:
         self.reactor = reactor or Reactor()
         self.max_connections = max_connections
         self._owns_reactor = reactor is None
-        self._listeners: list[Listener] = []
+        self._listeners: dict[Listener, Origin] = {}
+        self._handshakes = Handshakes(self.reactor)
         self._stopped = threading.Event()
         self._force_timer = self.reactor.timer(self._force)
         self._date_timer = self.reactor.timer(self._forget_date)
@@ -84,8 +86,8 @@ class Server:
     # Listening
 
     def listen(self, host: str = "127.0.0.1", port: int = 0, *, path: str | os.PathLike[str] | None = None,
-               sock: socket.socket | None = None, tls: ServerContext | None = None, backlog: int = 1024,
-               mode: int = 0o660) -> None:
+               sock: socket.socket | None = None, tls: AnyContext | None = None,
+               engine: str = "guarded", backlog: int = 1024, mode: int = 0o660) -> None:
         """Accept connections at an address; may be called more than once.
 
         Args:
@@ -94,18 +96,20 @@ class Server:
             path: a Unix socket in the place of host and port. A socket file that nobody serves is
                 replaced; anything else in its place is an error.
             sock: a socket that is bound already, in the place of all that; it becomes the server's.
-            tls: serve HTTPS with this context; see `evloop_http.tls_context`.
+            tls: serve HTTPS with this context; see `evloop_http.tls_context`. A context of the standard library is
+                used as it is: the keys of its session tickets never change.
+            engine: how TLS is done. "guarded" withstands any peer. "socket" is an `ssl.SSLSocket`, which one peer can
+                keep busy for as long as it likes: for peers that one trusts.
             backlog: connections that may wait to be accepted.
             mode: permissions of the Unix socket.
 
         Raises:
             OSError: the address is in use, not ours, or may not be used.
-            ValueError: the port is none, or the context is one for clients.
+            ValueError: the port is none, the context is one for clients, or there is no such engine.
             RuntimeError: the server has stopped.
         """
         self._refuse_if_stopped()
-        if tls is not None:
-            refuse_client_context(tls)
+        wrap = Transport if tls is None else securing(server_context(tls), self._handshakes, engine)
         if sock is None:
             sock = bind_path(os.fspath(path), mode) if path is not None else bind_address(host, port)
         try:
@@ -115,8 +119,8 @@ class Server:
             raise
         origin = Origin(address_of(sock), "http" if tls is None else "https")
         listener = Listener(self.reactor, sock, has_room=self._has_room, adopt=partial(self._adopt, origin),
-                            context=tls, path=None if path is None else os.fspath(path))
-        self._listeners.append(listener)
+                            wrap=wrap, path=None if path is None else os.fspath(path))
+        self._listeners[listener] = origin
         listener.resume()
 
     def _refuse_if_stopped(self) -> None:
@@ -131,7 +135,7 @@ class Server:
     @property
     def urls(self) -> list[str]:
         """The URL of every address."""
-        return [_url(listener) for listener in self._listeners]
+        return [_url(origin) for origin in self._listeners.values()]
 
     @property
     def url(self) -> str:
@@ -142,7 +146,7 @@ class Server:
         """
         if not self._listeners:
             raise RuntimeError("the server does not listen anywhere; call listen() first")
-        return _url(self._listeners[0])
+        return self.urls[0]
 
     # Connections come and go
 
@@ -305,11 +309,10 @@ class Server:
         self._shared.encoder.forget_date()
 
 
-def _url(listener: Listener) -> str:
-    """What to type into a browser."""
-    scheme = "https" if listener.secure else "http"
-    if isinstance(listener.address, str):
-        return f"{scheme}+unix://{listener.address}"
-    host, port = listener.address
+def _url(origin: Origin) -> str:
+    """Return what to type into a browser."""
+    if isinstance(origin.address, str):
+        return f"{origin.scheme}+unix://{origin.address}"
+    host, port = origin.address
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+    return f"{origin.scheme}://{f'[{host}]' if ':' in host else host}:{port}"

@@ -32,8 +32,8 @@ import pytest
 
 from evloop_http.http1 import Limits
 from evloop_http.messages import FileBody, Request, Response
-from evloop_http.net import tls
 from evloop_http.net.reactor import Reactor
+from evloop_http.net.tls import direct
 from evloop_http.server import Server, tls_context
 from evloop_http.server.states import Timeouts
 from fakes import GET, LAST_GET, Answer, Later, echo, get, hello, post, read_answers
@@ -589,8 +589,9 @@ def secure_client(server: Server, certificate: Certificate) -> Iterator[ssl.SSLS
 @contextlib.contextmanager
 def secure_server(certificate: Certificate, application: Callable[[Request], Any] = hello,
                   **options: Any) -> Iterator[Server]:
+    engine = options.pop("engine", "guarded")
     server = Server(application, **options)
-    server.listen(tls=tls_context(*certificate))
+    server.listen(tls=tls_context(*certificate), engine=engine)
     with server.in_thread():
         yield server
 
@@ -634,8 +635,8 @@ def test_more_pipelined_requests_than_a_read_takes_are_all_answered_over_tls(cer
 
 def test_what_a_small_read_leaves_decrypted_is_not_stranded(certificate: Certificate,
                                                             monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tls, "READ_SIZE", 100)
-    with secure_server(certificate, echo) as server, secure_client(server, certificate) as client:
+    monkeypatch.setattr(direct, "READ_SIZE", 100)
+    with secure_server(certificate, echo, engine="socket") as server, secure_client(server, certificate) as client:
         client.sendall(post(bytes(5000)) + GET * 20)
         assert len(read_answers(client.recv(65536))) >= 1
         client.sendall(LAST_GET)
