@@ -12,6 +12,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import FrameType
 
 import pytest
@@ -352,6 +353,30 @@ def test_a_timer_of_no_seconds_that_sets_itself_again_does_not_hold_up_the_turn(
         reactor.poll()
     assert turns == [0, 1, 2, 3]
     assert ready == [READ] * 3
+
+
+@pytest.mark.parametrize("how", ["timers", "scheduled"])
+def test_thousands_that_are_due_together_share_turns_with_the_descriptors(
+        reactor: Reactor, clock: FakeClock, pair: Pair, how: str) -> None:
+    """Nine thousand connections may expire in one moment."""
+    told: list[int | str] = []
+
+    def take_time(number: int) -> None:
+        told.append(number)
+        clock.seconds += 0.001
+
+    for number in range(100):
+        (reactor.call_soon if how == "scheduled" else partial(reactor.call_later, 0))(take_time, number)
+    pair[1].send(b"x")
+    reactor.register(pair[0], READ, lambda events: told.append("read"))
+    turns = 0
+    while told.count(99) == 0:
+        assert reactor.next_timeout() == 0
+        reactor.poll(0)
+        turns += 1
+    assert [each for each in told if each != "read"] == list(range(100))
+    assert told.count("read") == turns
+    assert 100 // 7 <= turns <= 100 // 4
 
 
 def test_a_poll_without_a_limit_sleeps_until_the_next_deadline(live_reactor: Reactor) -> None:
