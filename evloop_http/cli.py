@@ -99,8 +99,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
                           "before a name, write --access-log=common")
     limits = parser.add_argument_group("limits")
     defaults = Limits(), Timeouts()
-    limits.add_argument("--max-connections", type=positive, default=16_384, metavar="N",
-                        help="open at a time; more wait (default: %(default)s)")
+    limits.add_argument("--max-connections", type=positive, metavar="N",
+                        help="open at a time; for one more, the longest idle is closed (default: 16384, or as many as "
+                             "the system allows)")
     limits.add_argument("--max-body", type=positive, default=defaults[0].body, metavar="BYTES",
                         help="largest request body (default: %(default)s)")
     limits.add_argument("--max-stream", type=positive, default=1 << 30, metavar="BYTES",

@@ -29,6 +29,7 @@ import pytest
 import evloop_http
 from evloop_http import App, Limits, Reactor, Server, Timeouts
 from evloop_http.messages import Upgrade
+from evloop_http.server.places import DEFAULT_PLACES
 from evloop_http.testing import Client
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -218,7 +219,8 @@ def test_the_table_tells_the_defaults() -> None:
         "Limits.head": ("32 KiB, 100", (limits.head, limits.fields) == (32 * kib, 100)),
         "Limits.body": ("10 MiB, 1 GiB", (limits.body, parameters["max_stream"].default) == (10 * kib**2, kib**3)),
         "Limits.chunk_line": ("256 bytes, 16 KiB", (limits.chunk_line, limits.chunk_overhead) == (256, 16 * kib)),
-        "Server(max_connections=)": ("16,384", parameters["max_connections"].default == 16384),
+        "Limits.gathered": ("256 MiB", limits.gathered == 256 * kib**2),
+        "Server(max_connections=)": ("16,384", DEFAULT_PLACES == 16384),
         "Timeouts.head": ("10 s", timeouts.head == 10),
         "Timeouts.body": ("10 s, and 1 s for each KiB", (timeouts.body, timeouts.body_rate) == (10, kib)),
         "Timeouts.handler": ("off", timeouts.handler is None),

@@ -124,6 +124,9 @@ class Limits:
     fields: int = 100
     #: content after the transfer coding is undone. 413 beyond it
     body: int = 10 * 1024 * 1024
+    #: what bodies that are gathered, and responses that wait for their clients, may hold over all connections of a
+    #: server. Beyond it, the newest request whose body is still arriving gets 503. (For a parser it means nothing.)
+    gathered: int = 256 * 1024 * 1024
     #: a chunk's size and extensions. 400 beyond it
     chunk_line: int = 256
     #: what all chunks of a body may cost beyond 16 bytes each and twice their data (after Go's net/http):

@@ -6,8 +6,8 @@ Three things about accepting that are easy to get wrong:
 thousand in one wake would keep everybody else waiting. What is left is reported again.
 
 *Out of descriptors is not an error of the connection but of the moment.* The connection stays in
-the backlog and the listener stays readable, so trying again at once is a spin. The listener is
-taken out of the selector for a second, and the log has one line for it.
+the backlog and the listener stays readable, so trying again at once is a spin. Somebody who waits may be closed to
+make room; if nobody can be, the listener is taken out of the selector for a second, and the log has one line for it.
 
 *Stopping takes in what was already accepted by the kernel.* A client whose connection waits in
 the backlog believes it is connected; closing the listener would reset it. So the backlog is
@@ -30,8 +30,8 @@ logger = logging.getLogger("evloop_http.net")
 
 #: Connections accepted in one wake.
 ACCEPT_BUDGET = 64
-#: Seconds without accepting when there are no descriptors left.
-EXHAUSTED_PAUSE = 1.0
+#: Seconds without accepting when there is no room, or no descriptor left.
+FULL_PAUSE = 1.0
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 #: Addresses of clients whose strings are shared; then the table begins anew.
 _MOST_HOSTS = 4096
@@ -46,11 +46,12 @@ class Listener:
         wrap: makes a transport of each accepted socket, such as `Transport` or one over TLS.
         path: the file of a Unix socket, to be removed at the end.
         has_room: asked before each connection is taken.
+        make_room: has somebody closed, if that is possible, and returns whether it was.
         adopt: given the transport of each, and the peer's address and port ("" and 0 over a Unix socket).
     """
 
     def __init__(self, reactor: Reactor, sock: socket.socket, *, has_room: Callable[[], bool],
-                 adopt: Callable[[Transport, str, int], object],
+                 make_room: Callable[[], bool], adopt: Callable[[Transport, str, int], object],
                  wrap: Callable[[socket.socket, Reactor], Transport] = Transport, path: str | None = None) -> None:
         sock.setblocking(False)
         #: (host, port), or the path of a Unix socket; known after closing too
@@ -60,6 +61,7 @@ class Listener:
         self._path = path
         self._file = os.stat(path).st_ino if path is not None else 0
         self._has_room = has_room
+        self._make_room = make_room
         self._adopt = adopt
         self._reactor = reactor
         self._listening = False
@@ -86,17 +88,18 @@ class Listener:
         """Take connections out of the backlog, at most so many."""
         for _ in range(budget):
             if not self._has_room():
-                self.pause()
+                self._wait()
                 return
             try:
                 sock, address = self._sock.accept()
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
-                if error.errno in _EXHAUSTED:
-                    self._wait_for_descriptors(error)
-                    return
-                continue  # this one has gone while it waited
+                if error.errno not in _EXHAUSTED or self._make_room():
+                    continue  # this one has gone while it waited, or has room now
+                self._report(error)
+                self._wait()
+                return
             self._take(sock, address)
 
     def _take(self, sock: socket.socket, address: object) -> None:
@@ -116,13 +119,16 @@ class Listener:
             self._hosts.clear()
         return self._hosts.setdefault(host, host)
 
-    def _wait_for_descriptors(self, error: OSError) -> None:
+    def _report(self, error: OSError) -> None:
         now = self._reactor.now
         if now >= self._reported:  # once in a burst
-            logger.error("cannot accept connections: %s; trying again every %g s", error.strerror, EXHAUSTED_PAUSE)
-        self._reported = now + 2 * EXHAUSTED_PAUSE
+            logger.error("cannot accept connections: %s; trying again every %g s", error.strerror, FULL_PAUSE)
+        self._reported = now + 2 * FULL_PAUSE
+
+    def _wait(self) -> None:
+        """Try again when a connection has ended, or in a while: by then there may be somebody to close."""
         self.pause()
-        self._retry.move(now + EXHAUSTED_PAUSE)
+        self._retry.move(self._reactor.now + FULL_PAUSE)
 
     def close(self, drain: bool = True) -> None:
         """Stop listening; with `drain`, after taking in what waits in the backlog."""
@@ -143,3 +149,12 @@ def address_of(sock: socket.socket) -> tuple[str, int] | str:
     """Return where a socket is bound: host and port, or the path of a Unix socket."""
     name = sock.getsockname()
     return name[:2] if isinstance(name, tuple) else os.fsdecode(name)
+
+
+def network_of(address: str) -> str | bytes:
+    """Return what belongs to one client: an IPv4 address, or all of the network (/64) of an IPv6 address."""
+    if ":" not in address:
+        return address
+    packed = socket.inet_pton(socket.AF_INET6, address.partition("%")[0])
+    is_mapped = packed[:12] == bytes(10) + b"\xff\xff"
+    return socket.inet_ntop(socket.AF_INET, packed[12:]) if is_mapped else packed[:8]

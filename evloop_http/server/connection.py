@@ -31,6 +31,7 @@ from .exchange import Exchange
 from .failures import error_response, no_tunnel
 from .line import Successor
 from .lingering import Lingering
+from .places import Claim
 from .sending import content_size
 from .shared import Shared
 from .states import TRANSITIONS, Listen, Receiving, State
@@ -123,6 +124,8 @@ class Connection:
             reading, deadline = self._successor.wants()
         else:
             reading, deadline = True, self._since + self._shared.seconds[self.state]
+            if not self.received and self.state is IDLE:  # who has not said anything yet has the time of a head
+                deadline = min(deadline, self._since + self._shared.timeouts.head)
         self._transport.reading = reading and not self._turn_due
         # Timer.move, written out: this is done for every request, and the condition is met once in a connection.
         timer = self._timer
@@ -446,6 +449,20 @@ class Connection:
         self._transport.poll_now()
         if self.state is IDLE and self.requests == handled and not self._pending():
             self.close()
+
+    def claim(self) -> Claim | None:
+        """Return how strong its claim to its place is, or None if it is at work; see `places`."""
+        if self.state is HANDSHAKING or (self.state is IDLE and not self._turn_due):
+            return 0, self._since
+        return (1, self._since) if self.state is READING_HEADERS else None
+
+    def give_way(self) -> bool:
+        """Close, to make room for another connection, unless a request has arrived. Return whether it has closed."""
+        if self.state is IDLE:
+            self._end_idle()
+        else:
+            self.close()
+        return self.state is CLOSED
 
     def linger(self) -> None:
         """Say that no more follows, and wait for the peer to say so too."""

@@ -49,7 +49,7 @@ CLIENT_LEFT = 499
 class Exchange:
     """One request that takes its time."""
 
-    __slots__ = ("_future", "_has_turn", "_incoming", "_line", "_outgoing", "_request", "_request_since",
+    __slots__ = ("_future", "_has_turn", "_incoming", "_kept", "_line", "_outgoing", "_request", "_request_since",
                  "_response_since", "_shared", "_started", "head", "keep_alive", "receiving", "responding")
 
     def __init__(self, line: Line, shared: Shared, head: RequestHead | None, started: float,
@@ -67,6 +67,7 @@ class Exchange:
         self._future: Future[Response] | None = None
         self._outgoing: OutgoingBody | None = None
         self._has_turn = False  # it will go on by itself
+        self._kept = 0  # bytes that count in `Shared.memory` until the end
 
     def __repr__(self) -> str:
         return f"<Exchange {self.request_line}: {self.receiving.name}, {self.responding.name}>"
@@ -147,6 +148,9 @@ class Exchange:
         if wanted is GATHER:
             if head.content_length is not None and head.content_length > shared.body_limit:
                 raise ProtocolError(BODY_LARGE)
+            if shared.memory.is_full():
+                self.refuse(_no_memory())
+                return
             self._incoming = GatheredBody(shared.timeouts, now, shared.body_limit)
             if head.expects_continue:
                 self._line.invite()
@@ -167,8 +171,19 @@ class Exchange:
         Raises:
             ProtocolError: the body is larger than allowed.
         """
-        if self._incoming is not None and not self._incoming.add(data, self._shared.reactor.time()):
+        body = self._incoming
+        if body is not None and not body.add(data, self._shared.reactor.time()):
             self._set_receiving(PAUSED)
+        if isinstance(body, GatheredBody):
+            self._shared.memory.gather(self, len(data))
+
+    def give_way(self) -> None:
+        """Refuse the request: all bodies together are too much, and this is the newest."""
+        self._line.next_turn(self._refuse_gathering)
+
+    def _refuse_gathering(self) -> None:
+        if self.receiving is READING_BODY and self.responding is HANDLING:  # it may have ended meanwhile
+            self.refuse(_no_memory())
 
     def complete(self) -> None:
         """Record that all of the request has arrived."""
@@ -179,6 +194,9 @@ class Exchange:
         self._incoming = None
         if isinstance(body, GatheredBody) and request is not None and self.head is not None:
             request.body = body.take()
+            counted = self._shared.memory.settle(self)
+            self._kept += counted
+            self._keep(len(request.body) - counted)  # the rest of one that was to give way, and was quicker
             self._ask(self.head, request)
 
     def _on_room(self) -> None:
@@ -227,6 +245,8 @@ class Exchange:
             self.respond(result_of(head, answer))
         else:
             request.disconnected = self._line.has_left()
+            if not self._kept and request.incoming is None:
+                self._keep(len(request.body))
             self._future = answer
             answer.add_done_callback(partial(self._line.later, self._on_outcome, head))
 
@@ -291,7 +311,8 @@ class Exchange:
         if isinstance(response.body, bytes):
             size = content_size(head, response)
             self._outgoing = OutgoingBody(response, outlet.sent + outlet.queued + len(data) - size, size)
-            outlet.write(data)
+            if not outlet.write(data):
+                self._keep(outlet.queued)
         else:
             outlet.enqueue(data)
             self._outgoing = sending = outgoing(response, outlet, framing, self._shared.is_late,
@@ -307,7 +328,13 @@ class Exchange:
         outlet = self._line.outlet
         size = content_size(self.head, response) if response is not None else 0
         self._outgoing = OutgoingBody(response, outlet.sent + outlet.queued - size, size)
+        self._keep(outlet.queued)
         self._set_responding(WRITING)
+
+    def _keep(self, size: int) -> None:
+        """Count bytes that this exchange holds until its end."""
+        self._kept += size
+        self._shared.memory.keep(size)
 
     def _go_on(self) -> None:
         self._has_turn = False
@@ -368,6 +395,7 @@ class Exchange:
         body, self._incoming = self._incoming, None
         if body is not None:
             body.lose()
+        self._shared.memory.release(self._shared.memory.settle(self))
         if self.receiving is READING_BODY or self.receiving is PAUSED:
             self._set_receiving(LOST)
 
@@ -389,6 +417,8 @@ class Exchange:
             self.responding = FAILED
             self._let_go()
         self._request = None
+        self._shared.memory.release(self._kept)
+        self._kept = 0
         sending, self._outgoing = self._outgoing, None
         response = sending.response if sending is not None else None
         if self._shared.observer is not None and (response is not None or self.head is not None):
@@ -398,6 +428,10 @@ class Exchange:
             self._shared.observe(Answered(self._line.peer, self.head, status, size, seconds, complete))
         if response is not None:
             close_quietly(response)
+
+
+def _no_memory() -> Response:
+    return HTTPError(503, "The server has too many requests in work.", {"Retry-After": "5"}).response()
 
 
 def _is_produced(response: Response) -> bool:

@@ -28,6 +28,8 @@ from ..net.reactor import Reactor
 from ..net.tls import Handshakes, securing
 from ..net.transport import Transport
 from .connection import Connection
+from .memory import Memory
+from .places import Places, allowed_places
 from .shared import Live, Shared, combined
 from .states import STATE_NAMES, State, Timeouts
 
@@ -46,7 +48,11 @@ class Server:
         reactor: the loop to live on; a new one if none is given, which is then the server's to close.
         limits: how much of everything is read.
         timeouts: how long everything may take.
-        max_connections: open at a time; more wait in the kernel's backlog.
+        max_connections: open at a time. For one more, the one is closed that has waited for its client the longest; if
+            all are at work, it waits in the kernel's backlog. 16,384 if nothing is said, and never more than the
+            process may open (`ulimit -n`), less 64.
+        max_per_client: how many of them one client may have open: one IPv4 address, or one IPv6 network (/64). More are
+            closed at once. None for all, which is right behind a proxy.
         max_stream: bytes of a body that is read while it arrives, where that is more than
             `Limits.body`; 413 beyond it.
         access_log: an observer that writes a line for every response, e.g. `evloop_http.AccessLog`.
@@ -55,12 +61,12 @@ class Server:
     """
 
     def __init__(self, application: Application, *, reactor: Reactor | None = None, limits: Limits | None = None,
-                 timeouts: Timeouts | None = None, max_connections: int = 16_384, max_stream: int = 1 << 30,
+                 timeouts: Timeouts | None = None, max_connections: int | None = None,
+                 max_per_client: int | None = None, max_stream: int = 1 << 30,
                  access_log: Observer | None = None, observers: Iterable[Observer] = (),
                  server_header: str = "evloop_http") -> None:
         limits = limits or Limits()
         self.reactor = reactor or Reactor()
-        self.max_connections = max_connections
         self._owns_reactor = reactor is None
         self._listeners: dict[Listener, Origin] = {}
         self._handshakes = Handshakes(self.reactor)
@@ -77,8 +83,10 @@ class Server:
             timeouts=timeouts or Timeouts(),
             body_limit=limits.body,
             observer=combined(watching),
+            memory=Memory(limits.gathered),
             on_closed=self._on_closed,
         )
+        self._places = Places(allowed_places(max_connections), max_per_client, self._shared.connections)
 
     def __repr__(self) -> str:
         return f"<Server {' '.join(self.urls) or 'not listening'}>"
@@ -118,8 +126,9 @@ class Server:
             sock.close()
             raise
         origin = Origin(address_of(sock), "http" if tls is None else "https")
-        listener = Listener(self.reactor, sock, has_room=self._has_room, adopt=partial(self._adopt, origin),
-                            wrap=wrap, path=None if path is None else os.fspath(path))
+        listener = Listener(self.reactor, sock, has_room=self._has_room, make_room=self._make_room,
+                            adopt=partial(self._adopt, origin), wrap=wrap,
+                            path=None if path is None else os.fspath(path))
         self._listeners[listener] = origin
         listener.resume()
 
@@ -150,10 +159,21 @@ class Server:
 
     # Connections come and go
 
+    @property
+    def max_connections(self) -> int:
+        """How many connections may be open at a time."""
+        return self._places.most
+
     def _has_room(self) -> bool:
-        return len(self._shared.connections) < self.max_connections
+        return self._places.has_room(self.reactor.now)
+
+    def _make_room(self) -> bool:
+        return self._places.make_room(self.reactor.now)
 
     def _adopt(self, origin: Origin, transport: Transport, address: str, port: int) -> None:
+        if (self._places.is_full() and not self._make_room()) or not self._places.admit(address):
+            transport.close()
+            return
         is_tls = origin.scheme == "https"
         peer = TlsPeer(address, port, origin, transport.tls_facts) if is_tls else Peer(address, port, origin)
         Connection(transport, peer, self._shared)
@@ -164,6 +184,7 @@ class Server:
         ended["requests"] += connection.requests
         ended["bytes_in"] += connection.received
         ended["bytes_out"] += connection.sent
+        self._places.dismiss(connection.peer.address)
         if self._shared.draining:
             self._finish_if_drained()
         else:

@@ -11,6 +11,8 @@ from ..http1 import HeadParser, Limits, ResponseEncoder
 from ..messages import Answered, ConnectionFacts, Contract, Observer, Peer, Request, RequestHead, Response
 from ..net.reactor import Reactor
 from .failures import error_response, no_tunnel
+from .memory import Memory
+from .places import Occupant
 from .states import State, Timeouts
 
 logger = logging.getLogger("evloop_http.server")
@@ -21,7 +23,7 @@ TURN_BUDGET = 0.005
 SHARE = 0.001
 
 
-class Live(ConnectionFacts, Protocol):
+class Live(ConnectionFacts, Occupant, Protocol):
     """What a server asks of its connections."""
 
     def drain(self) -> None: ...
@@ -39,6 +41,7 @@ class Shared:
     timeouts: Timeouts
     #: bytes of a body that is gathered; of others, the limit is that of `heads`
     body_limit: int = Limits().body
+    memory: Memory = field(default_factory=lambda: Memory(Limits().gathered))
     observer: Observer | None = None
     #: called when a connection has ended
     on_closed: Callable[[Live], None] = lambda connection: None

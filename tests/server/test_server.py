@@ -34,7 +34,7 @@ from evloop_http.http1 import Limits
 from evloop_http.messages import FileBody, Request, Response
 from evloop_http.net.reactor import Reactor
 from evloop_http.net.tls import direct
-from evloop_http.server import Server, tls_context
+from evloop_http.server import Server, places, tls_context
 from evloop_http.server.states import Timeouts
 from fakes import GET, LAST_GET, Answer, Later, echo, get, hello, post, read_answers
 
@@ -437,6 +437,30 @@ def test_one_connection_too_many_waits_and_is_served_when_another_ends() -> None
             assert server.connections == 2
 
 
+def test_where_all_places_are_taken_by_silent_clients_one_of_them_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places, "LEAST_AGE", 0.0)
+    with serving(max_connections=2) as server, connect(server) as first, connect(server) as second:
+        ask(server, second)
+        ask(server, first)
+        with connect(server) as third:
+            ask(server, third)
+            assert server.connections == 2
+            assert second.recv(1) == b""
+            ask(server, first)
+
+
+def test_a_client_has_no_more_connections_than_it_may_have() -> None:
+    with serving(max_per_client=2) as server:
+        first, second, third = (connect(server) for _ in range(3))
+        with first, second, third:
+            turn_until(server, lambda: is_readable(third))
+            assert third.recv(1) == b""
+            first.close()
+            turn_until(server, lambda: server.connections == 1)
+            with connect(server) as fourth:
+                ask(server, fourth)
+
+
 def test_connections_that_come_in_a_crowd_are_all_served() -> None:
     with serving(max_connections=50) as server:
         clients = [connect(server) for _ in range(200)]
@@ -456,7 +480,7 @@ from evloop_http.messages import Response
 import evloop_http.net.listener as module
 from evloop_http.server import Server
 
-module.EXHAUSTED_PAUSE = 0.1
+module.FULL_PAUSE = 0.1
 logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(message)s")
 
 def application(request):
@@ -485,6 +509,16 @@ def child(script: str) -> Iterator[tuple[subprocess.Popen[str], tuple[str, int]]
             yield process, ("127.0.0.1", int(process.stdout.readline()))
         finally:
             process.kill()
+
+
+def test_without_descriptors_silent_clients_make_room() -> None:
+    at_once = "import evloop_http.server.places as places; places.LEAST_AGE = 0"
+    script = EXHAUSTED.replace("module.FULL_PAUSE = 0.1", at_once)
+    with child(script) as (_, address), contextlib.ExitStack() as stack:
+        for _ in range(60):
+            client = stack.enter_context(socket.create_connection(address, PATIENCE))
+            client.sendall(GET)
+            assert only_answer(client.recv(65536)).status == 200
 
 
 def test_without_descriptors_it_pauses_says_so_once_and_recovers() -> None:

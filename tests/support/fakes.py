@@ -44,6 +44,7 @@ from evloop_http.messages import Peer as WirePeer
 from evloop_http.net.reactor import READ, WRITE, FileDescriptor, Reactor
 from evloop_http.net.transport import HIGH_WATER, FileSpan, Transport
 from evloop_http.server.connection import Connection
+from evloop_http.server.memory import Memory
 from evloop_http.server.shared import Live, Shared
 from evloop_http.server.states import STATE_NAMES, Timeouts
 
@@ -320,7 +321,7 @@ class FakeNet:
         self.peers: list[Peer] = []
         self.shared = Shared(contract=Contract(application), reactor=self.reactor, heads=HeadParser(limits),
                              encoder=ResponseEncoder(""), timeouts=timeouts or Timeouts(), observer=observer,
-                             on_closed=on_closed)
+                             on_closed=on_closed, memory=Memory((limits or Limits()).gathered))
 
     def connect(self, room: int = PLENTY, secure: bool = False) -> Peer:
         peer = Peer(self, FakeSocket(1000 + len(self.peers), room), secure)
@@ -359,6 +360,7 @@ class FakeNet:
         assert not self.reactor.registrations
         assert not self.reactor.timers
         assert not self.shared.connections
+        assert self.shared.memory.held == 0
 
     def close(self) -> None:
         self.reactor.close()
