@@ -37,23 +37,41 @@ def bind_address(host: str, port: int) -> socket.socket:
 
 
 def bind_path(path: str, mode: int) -> socket.socket:
-    """A Unix socket at a path, with these permissions; a socket file that nobody serves is replaced.
+    """Return a Unix socket at a path, with these permissions. A socket file that nobody serves is replaced.
+
+    The umask has no say in the permissions and is not touched: it belongs to the whole process, in which another
+    thread may just be making a file.
 
     Raises:
         OSError: something else is in its place, or it may not be put there.
+        ValueError: the mode has other bits than those of permissions.
     """
+    if not 0 <= mode <= 0o777:
+        raise ValueError(f"{mode:#o} is not the mode of a socket; modes are 0 to 0o777")
     _remove_stale(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    # Born without permissions for others, so that nobody connects before they are set.
-    umask = os.umask(0o777 & ~mode)
     try:
+        # On Linux, the file gets the mode of the socket, less the umask. Elsewhere fchmod may refuse a socket; the file
+        # is more open for a moment then, but nobody can connect before `listen`.
+        with contextlib.suppress(OSError):
+            os.fchmod(sock.fileno(), mode)
         sock.bind(path)
+        _open_up(path, mode)
     except OSError:
         sock.close()
         raise
-    finally:
-        os.umask(umask)
     return sock
+
+
+def _open_up(path: str, mode: int) -> None:
+    """Give a socket file the permissions that the umask has kept from it."""
+    try:
+        if stat.S_IMODE(os.lstat(path).st_mode) != mode:
+            os.chmod(path, mode)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+        raise
 
 
 def _remove_stale(path: str) -> None:

@@ -109,11 +109,11 @@ class Server:
             engine: how TLS is done. "guarded" withstands any peer. "socket" is an `ssl.SSLSocket`, which one peer can
                 keep busy for as long as it likes: for peers that one trusts.
             backlog: connections that may wait to be accepted.
-            mode: permissions of the Unix socket.
+            mode: permissions of the Unix socket, whatever the umask is.
 
         Raises:
             OSError: the address is in use, not ours, or may not be used.
-            ValueError: the port is none, the context is one for clients, or there is no such engine.
+            ValueError: port or mode is out of range, the context is one for clients, or there is no such engine.
             RuntimeError: the server has stopped.
         """
         self._refuse_if_stopped()
