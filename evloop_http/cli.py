@@ -3,10 +3,14 @@
 It turns words into a `Server` and a mistake into one plain line on standard error: exit status 2
 for a command that makes no sense, 1 for one that cannot be carried out here (a port in use, a
 file that is missing). A traceback means a defect, never a mistake of the user's.
+
+The process is the command's own, so it also sees to it that the process ends when it should, whatever the threads
+and the exit functions of the application do: see `Ending`.
 """
 
 from __future__ import annotations
 
+import _thread
 import argparse
 import contextlib
 import errno
@@ -14,8 +18,10 @@ import importlib
 import importlib.util
 import logging
 import os
+import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
@@ -26,6 +32,7 @@ from .net.binding import bind_address
 from .net.certificates import ServerContext
 from .observe.access import AccessLog
 from .observe.access import logger as access_logger
+from .server.in_flight import describe
 
 DESCRIPTION = """\
 An HTTP/1.1 and HTTPS server in pure Python.
@@ -36,9 +43,18 @@ An HTTP/1.1 and HTTPS server in pure Python.
   evloop-http run shop.web:create_app       ... or what its function create_app returns
 """
 
-EPILOG = """\
-Stops on Ctrl-C or SIGTERM after finishing what is in flight, in 10 seconds at most; a second one closes
-every connection at once.
+#: Seconds to finish what is in flight.
+GRACE = 10.0
+#: Seconds after that in which the application's threads and exit functions may come to their end.
+_LAST_WORDS = 0.5
+#: Seconds to close every connection. With those for flushing, the process has ended within a second.
+_FORCED = 0.5
+_FLUSHING = 0.25
+
+EPILOG = f"""\
+Ctrl-C or SIGTERM finishes what is in flight, in {GRACE:g} seconds at most, and says what that is. A second one closes
+every connection and ends the process within a second, whatever its threads do. A third one ends it at once.
+The exit status is 0, or 130 if Ctrl-C had to close connections.
 """
 
 
@@ -89,6 +105,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--port", type=port, default=8080,
                        help="port for HTTP; 0 for any free one (default: %(default)s)")
     where.add_argument("--unix", metavar="PATH", help="listen on a Unix socket instead of --host and --port")
+    where.add_argument("--unix-mode", metavar="OCTAL", type=permissions,
+                       help="permissions of the Unix socket (default: 660, for owner and group)")
     tls = parser.add_argument_group("HTTPS")
     tls.add_argument("--cert", metavar="FILE", help="PEM certificate, with its chain; turns HTTPS on")
     tls.add_argument("--key", metavar="FILE", help="PEM private key, if it is not in the certificate's file")
@@ -125,6 +143,14 @@ def port(text: str) -> int:
     if not 0 <= number <= 65535:
         raise argparse.ArgumentTypeError(f"{number} is no port; ports are 0 to 65535")
     return number
+
+
+def permissions(text: str) -> int:
+    """The mode of a file, in octal digits."""
+    mode = int(text, 8)
+    if not 0 <= mode <= 0o777:
+        raise argparse.ArgumentTypeError(f"{text} is not the mode of a socket; modes are 000 to 777")
+    return mode
 
 
 def positive(text: str) -> int:
@@ -212,6 +238,8 @@ def serve(options: argparse.Namespace) -> int:
     """Listen, say where, and serve until told to stop."""
     configure_logging(options)
     context = make_context(options)
+    if options.unix_mode is not None and not options.unix:
+        raise Mistake("--unix-mode needs --unix")
     with contextlib.ExitStack() as opened:
         # The sockets first: the demo wants to know the port that it got.
         plain = None if options.unix else opened.enter_context(bind(options, options.port))
@@ -224,13 +252,16 @@ def serve(options: argparse.Namespace) -> int:
         if plain is not None:
             server.listen(sock=plain)
         else:
-            listen_at_path(server, options.unix)
+            listen_at_path(server, options.unix, 0o660 if options.unix_mode is None else options.unix_mode)
         if secure is not None:
             server.listen(sock=secure, tls=context)
         # Said by the loop itself: whoever reads it may stop us at once, and signals are minded by then.
         server.reactor.call_soon(print_banner, server, options, sys.stdout)
-        server.run()
-    return 0
+        ending = Ending(server)
+        # What the third signal does, for nothing in Python can stand in its way; and Ctrl-C once `run` has returned.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        server.run(GRACE, ending.on_signal)
+    return ending.finish()
 
 
 def set_worker_threads(application: Application, number: int | None) -> None:
@@ -307,10 +338,10 @@ def listen_at(host: str, port: int) -> socket.socket:
     return sock
 
 
-def listen_at_path(server: Server, path: str) -> None:
+def listen_at_path(server: Server, path: str, mode: int) -> None:
     """Listen on a Unix socket."""
     try:
-        server.listen(path=path)
+        server.listen(path=path, mode=mode)
     except OSError as error:
         raise Mistake(f"cannot listen on {path}: {error.strerror or error}") from None
 
@@ -336,3 +367,71 @@ def print_banner(server: Server, options: argparse.Namespace, out: TextIO) -> No
     for url in server.urls:
         print(f"  {before}{url}{behind}", file=out)
     print("Ctrl-C stops it.", file=out, flush=True)
+
+
+# Ending
+
+
+class Ending:
+    """Ends the process when signals ask for it.
+
+    `Server.run` returns when every connection is closed, but a process goes on for as long as a thread of the
+    application does that is no daemon, or an exit function; and a loop may not answer at all. So each signal starts a
+    thread that ends the process some time later, if nothing else has.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._forced: int | None = None  # the exit status, once there has been a second signal
+
+    def on_signal(self, number: int, times: int) -> None:
+        """Note a signal. It interrupts the main thread anywhere, so nothing here waits for a lock."""
+        if times == 1:
+            self._server.reactor.call_soon_threadsafe(print_waiting, self._server, sys.stderr)
+            _end_later(GRACE + _LAST_WORDS, 0)
+        else:
+            self._forced = 130 if number == signal.SIGINT else 0
+            _end_later(_FORCED, self._forced)
+
+    def finish(self) -> int:
+        """Return the exit status. After a second signal, end the process instead."""
+        if self._forced is not None:
+            _flush_and_end(self._forced)
+        return 0
+
+
+def _end_later(seconds: float, status: int) -> None:
+    # threading.Thread would take locks that the main thread may have been interrupted with.
+    with contextlib.suppress(RuntimeError):  # there is no thread to be had: the third signal ends it
+        _thread.start_new_thread(_end_after, (seconds, status))
+
+
+def _end_after(seconds: float, status: int) -> None:
+    time.sleep(seconds)
+    # In another thread, because a stream may be locked by somebody who waits for ever.
+    with contextlib.suppress(RuntimeError):
+        _thread.start_new_thread(_flush_and_end, (status,))
+    time.sleep(_FLUSHING)
+    os._exit(status)
+
+
+def _flush_and_end(status: int) -> None:
+    """End the process without waiting for threads or exit functions."""
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(status)
+
+
+def print_waiting(server: Server, out: TextIO) -> None:
+    """Say what a server that stops waits for, unless that is nothing."""
+    requests, states = server.in_flight(), server.stats()["open"]
+    assert isinstance(states, dict)
+    others = sum(states.values()) - states["idle"] - len(requests)
+    waited = [describe(requests)] if requests else []
+    if others:
+        waited.append(f"{others} {'other ' if requests else ''}connection{'s' if others != 1 else ''}")
+    if waited:
+        them = "them" if len(requests) + others > 1 else "it"
+        print(f"evloop-http: waiting for {'; '.join(waited)}; again to close {them}", file=out, flush=True)

@@ -22,6 +22,7 @@ the exception, longer than it needs it.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from functools import partial
@@ -84,7 +85,7 @@ class LaterResponse(Response):
 
         To cancel it is to cancel the future that it waits for.
         """
-        outcome: Future[Response] = Future()
+        outcome = _Outcome(self._source)
         link = _Link(self._source, outcome, self._steps)
         self._source.add_done_callback(link.pass_on)
         outcome.add_done_callback(link.pass_back)
@@ -136,6 +137,19 @@ class LaterResponse(Response):
     @body.setter
     def body(self, body: Any) -> None:
         self.then(partial(_set, "body", body))
+
+
+class _Outcome(Future[Response]):
+    """The future of a response with all changes made."""
+
+    def __init__(self, source: Future[Any]) -> None:
+        super().__init__()
+        self._source = weakref.ref(source)  # it lives for as long as somebody works on it
+
+    def running(self) -> bool:
+        """Return whether somebody works on the response, even if nobody wants it any more."""
+        source = self._source()
+        return super().running() or (source is not None and source.running())
 
 
 class _LaterHeaders(MutableHeaders):

@@ -160,8 +160,13 @@ class Reactor:
         self.call_soon(callback, *args)
         self._waker.wake()
 
-    def on_signal(self, number: int, callback: Callable[[], Any] | None) -> Callable[[], Any] | None:
+    def on_signal(self, number: int, callback: Callable[[], Any] | None,
+                  at_once: Callable[[int], Any] | None = None) -> Callable[[], Any] | None:
         """Have the loop call back when a signal comes; None puts back what handled it before the loop did.
+
+        Args:
+            at_once: also called with the number of the signal, in the handler itself: even if the loop does not
+                answer. It interrupts whatever the main thread does, so it must not wait, lock or print.
 
         Returns:
             The callback that this one takes the place of, to be put back when one is through.
@@ -170,7 +175,7 @@ class Reactor:
             RuntimeError: not in the main thread.
         """
         if callback is not None:
-            return self._signals.on(number, callback)
+            return self._signals.on(number, callback, at_once)
         self._signals.off(number)
         return None
 

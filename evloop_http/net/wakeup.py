@@ -76,8 +76,13 @@ class Signals:
         self._callbacks: dict[int, Callable[[], Any]] = {}
         self._found_wakeup = -1
 
-    def on(self, number: int, callback: Callable[[], Any]) -> Callable[[], Any] | None:
-        """Have `callback` called in the loop when the signal comes; the one that it takes the place of.
+    def on(self, number: int, callback: Callable[[], Any],
+           at_once: Callable[[int], Any] | None = None) -> Callable[[], Any] | None:
+        """Have the loop call `callback` when the signal comes. Return the callback that it takes the place of.
+
+        Args:
+            at_once: called with the number of the signal in the handler itself: even if the loop does not answer, and
+                in the middle of anything that it does.
 
         Raises:
             RuntimeError: not in the main thread, the only one that may set handlers.
@@ -86,6 +91,8 @@ class Signals:
 
         def handler(number: int, frame: FrameType | None) -> None:
             self._schedule(callback)
+            if at_once is not None:
+                at_once(number)
 
         found = signal.signal(number, handler)
         if not self._found:

@@ -7,11 +7,14 @@
     sending      the body of a response while it is sent
     switching    a connection after HTTP
     failures     what becomes of an application's mistakes
+    in_flight    what a server waits for when it stops
+    interrupts   Ctrl-C and SIGTERM, once and again
     shared       what the connections of a server share
     server       Server: listen, accept, limit, drain, stop
 """
 
 from ..net.certificates import tls_context
+from .in_flight import InFlight
 from .server import Server
 
-__all__ = ["Server", "tls_context"]
+__all__ = ["InFlight", "Server", "tls_context"]

@@ -29,6 +29,7 @@ from ..messages import HTTPError, Peer, RequestHead, Response, SwitchedProtocol
 from ..net.transport import HIGH_WATER, Transport
 from .exchange import Exchange
 from .failures import error_response, no_tunnel
+from .in_flight import InFlight
 from .line import Successor
 from .lingering import Lingering
 from .places import Claim
@@ -81,6 +82,10 @@ class Connection:
     def state_name(self) -> str:
         """The state in one word, that of the exchange if there is one."""
         return self._exchange.state_name if self._exchange is not None else self.state.value
+
+    def in_flight(self) -> InFlight | None:
+        """Return the request that is being received or answered, if it takes its time."""
+        return self._exchange.in_flight() if self._exchange is not None else None
 
     @property
     def outlet(self) -> Transport:

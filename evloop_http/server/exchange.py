@@ -31,6 +31,7 @@ from ..messages import (
     Upgrade,
 )
 from .failures import check_body, close_quietly, ensure_response, error_response, file_length, result_of
+from .in_flight import InFlight
 from .line import Line
 from .receiving import GatheredBody, IncomingBody, StreamedBody
 from .sending import OutgoingBody, PipeBody, Supply, content_size, outgoing
@@ -81,6 +82,12 @@ class Exchange:
     def request_line(self) -> str:
         """The request line, for a log."""
         return self.head.line if self.head is not None else "-"
+
+    def in_flight(self) -> InFlight | None:
+        """Return what may be said of the request outside; None if there is none and only the queue is to be sent."""
+        if self.head is None:
+            return None
+        return InFlight.of(self.head, self.state_name, self._future is not None and self._future.running())
 
     def is_over(self) -> bool:
         """Return whether nothing more will be sent."""
@@ -256,6 +263,7 @@ class Exchange:
             self._future = None
             self.respond(result_of(head, future))
         elif not future.cancelled():
+            self._shared.left_at_work.pop(future, None)
             close_quietly(result_of(head, future))
 
     def respond(self, response: Response) -> None:
@@ -403,8 +411,12 @@ class Exchange:
         """Tell the application, if it is still at work, that nobody waits for it any more."""
         if self._request is not None:
             self._request.disconnected = True
-        future, self._future = self._future, None
+        future = self._future
         if future is not None:
+            request = self.in_flight()
+            if request is not None and request.in_thread:
+                self._shared.leave_at_work(future, request)
+            self._future = None
             future.cancel()
         self._lose_body()
 

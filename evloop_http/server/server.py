@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import signal
 import socket
 import threading
 import time
@@ -28,6 +27,8 @@ from ..net.reactor import Reactor
 from ..net.tls import Handshakes, securing
 from ..net.transport import Transport
 from .connection import Connection
+from .in_flight import InFlight, name_paths
+from .interrupts import OnSignal, minding_signals
 from .memory import Memory
 from .places import Places, allowed_places
 from .shared import Live, Shared, combined
@@ -136,6 +137,10 @@ class Server:
         if self._stopped.is_set():
             raise RuntimeError("the server has stopped; make a new one")
 
+    def _refuse_if_deaf(self) -> None:
+        if not self._listeners:
+            raise RuntimeError("the server does not listen anywhere; call listen() first")
+
     @property
     def addresses(self) -> list[tuple[str, int] | str]:
         """Where the server listens: (host, port), or the path of a Unix socket."""
@@ -153,8 +158,7 @@ class Server:
         Raises:
             RuntimeError: the server does not listen.
         """
-        if not self._listeners:
-            raise RuntimeError("the server does not listen anywhere; call listen() first")
+        self._refuse_if_deaf()
         return self.urls[0]
 
     # Connections come and go
@@ -210,32 +214,44 @@ class Server:
             "open": {name: states[name] for name in STATE_NAMES},
         }
 
+    def in_flight(self) -> list[InFlight]:
+        """The requests that are being received or answered now: what `stop` waits for, beside other protocols.
+
+        One whose head has not arrived is no request yet. Nothing is as the client sent it, so it is safe to print.
+        """
+        found = [connection.in_flight() for connection in list(self._shared.connections)]
+        return [request for request in found if request is not None]
+
     # Running
 
-    def run(self, grace: float = 10.0) -> None:
+    def run(self, grace: float = 10.0, on_signal: OnSignal | None = None) -> None:
         """Serve until SIGINT or SIGTERM, finish what is in flight, return.
 
-        After `grace` seconds, or at a second signal, every connection is closed. (A handler that
-        is at work in a thread then is not interrupted, and the interpreter waits for it.)
+        After `grace` seconds, or at a second signal, every connection is closed. A handler that works in a thread
+        is not interrupted: this returns all the same, and logs which ones they are.
+
+        The second signal also puts back what handled signals before. So a third one ends a loop that does not answer,
+        because a handler does not return: Ctrl-C raises `KeyboardInterrupt` there, unless the program handles it.
+
+        Args:
+            grace: seconds.
+            on_signal: called with the number of each signal and how many have arrived, up to the second. It is called
+                in the handler of the signal, even if the loop does not answer, so it must not wait, lock or print.
 
         Raises:
-            RuntimeError: the server has stopped, or this is not the main thread; elsewhere, use
+            RuntimeError: the server has stopped or does not listen, or this is not the main thread; elsewhere, use
                 `in_thread` or run the reactor yourself.
         """
         self._refuse_if_stopped()
-
-        def on_signal() -> None:
-            if self._shared.draining:
-                self._force()
-            else:
-                self._begin_stop(grace)
-
-        found = {number: self.reactor.on_signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
+        self._refuse_if_deaf()
+        with minding_signals(self.reactor, partial(self._stop_further, grace), on_signal):
             self._run_to_the_end()
-        finally:
-            for number, callback in found.items():
-                self.reactor.on_signal(number, callback)
+
+    def _stop_further(self, grace: float) -> None:
+        if self._shared.draining:
+            self._force()
+        else:
+            self._begin_stop(grace)
 
     def _run_to_the_end(self) -> None:
         try:
@@ -267,13 +283,23 @@ class Server:
     def stop(self, grace: float = 10.0) -> None:
         """Stop accepting, finish what is in flight, close what is idle; after `grace` seconds close the rest.
 
-        From any thread. Returns at once; `run` returns, or `wait_stopped`, when it is done. The
-        last answers say `Connection: close`.
+        From any thread. Returns at once; the loop, which must go on turning, does the work, and `run` returns, or
+        `wait_stopped`, when it is done. The last answers say `Connection: close`.
+
+        What is waited for: requests that have begun to arrive, until their answers have been sent (`in_flight` says
+        which); other protocols on their connections, which are told to end; event streams end at once. What is not:
+        handlers in threads whose clients have left or whose connections are closed. Nothing interrupts them, and
+        which ones they are is logged. Calling it again sets a new `grace`.
         """
         self.reactor.call_soon_threadsafe(self._begin_stop, grace)
 
     def wait_stopped(self, timeout: float | None = None) -> bool:
-        """Wait until the server has stopped, in a thread that does not run the reactor; whether it has."""
+        """Wait until the server has stopped. Return whether it has.
+
+        Args:
+            timeout: seconds, or None for as long as it takes. In the thread that runs the reactor it must be 0, which
+                only asks: waiting there would keep the server from stopping.
+        """
         return self._stopped.wait(timeout)
 
     def _begin_stop(self, grace: float) -> None:
@@ -303,7 +329,13 @@ class Server:
                 self._shared.contract.close()
             except Exception:  # the host's code
                 logger.exception("closing the application failed")
+            self._tell_at_work()
             self._stopped.set()
+
+    def _tell_at_work(self) -> None:
+        at_work = [request for future, request in self._shared.left_at_work.items() if future.running()]
+        if at_work:
+            logger.warning("the server has stopped, but handlers are still at work in threads: %s", name_paths(at_work))
 
     def close(self) -> None:
         """End everything now: listeners, connections, and the reactor if it was made here.

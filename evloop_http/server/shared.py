@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -11,6 +12,7 @@ from ..http1 import HeadParser, Limits, ResponseEncoder
 from ..messages import Answered, ConnectionFacts, Contract, Observer, Peer, Request, RequestHead, Response
 from ..net.reactor import Reactor
 from .failures import error_response, no_tunnel
+from .in_flight import InFlight
 from .memory import Memory
 from .places import Occupant
 from .states import State, Timeouts
@@ -26,6 +28,7 @@ SHARE = 0.001
 class Live(ConnectionFacts, Occupant, Protocol):
     """What a server asks of its connections."""
 
+    def in_flight(self) -> InFlight | None: ...
     def drain(self) -> None: ...
     def close(self) -> None: ...
 
@@ -48,6 +51,8 @@ class Shared:
     #: no connection is kept any more
     draining: bool = False
     connections: set[Live] = field(default_factory=set)
+    #: threads that work on an answer for which nobody waits any more, and the requests that they work on
+    left_at_work: dict[Future[Response], InFlight] = field(default_factory=dict)
     #: how long a connection may be in a state without an exchange
     seconds: dict[State, float] = field(init=False)
     make_request: type[Request] = field(init=False)
@@ -77,6 +82,11 @@ class Shared:
             return self.contract.prepare(request) if head.path or self.contract.tunnels else no_tunnel()
         except Exception as error:
             return error_response(head, error)
+
+    def leave_at_work(self, future: Future[Response], request: InFlight) -> None:
+        """Remember a thread that works on. Those that have finished are forgotten, so threads bound the number."""
+        self.left_at_work = {kept: at for kept, at in self.left_at_work.items() if kept.running()}
+        self.left_at_work[future] = request
 
     def observe_sent(self, peer: Peer, head: RequestHead | None, response: Response, started: float, size: int,
                      is_complete: bool = True) -> None:

@@ -835,6 +835,7 @@ def test_a_closed_server_still_has_a_repr() -> None:
 def test_run_needs_the_main_thread() -> None:
     caught: list[Exception] = []
     server = Server(hello)
+    server.listen()
 
     def run() -> None:
         try:
@@ -951,6 +952,7 @@ def test_the_host_s_own_callback_for_a_signal_is_put_back() -> None:
     with contextlib.closing(Reactor()) as reactor:
         reactor.on_signal(signal.SIGTERM, lambda: told.append("host"))
         server = Server(hello, reactor=reactor)
+        server.listen()
         reactor.call_soon(os.kill, os.getpid(), signal.SIGTERM)
         server.run()
         os.kill(os.getpid(), signal.SIGTERM)
