@@ -47,6 +47,8 @@ An HTTP/1.1 and HTTPS server in pure Python.
 GRACE = 10.0
 #: Seconds after that in which the application's threads and exit functions may come to their end.
 _LAST_WORDS = 0.5
+#: Seconds after which a loop that has not begun to stop is said not to answer.
+_NO_ANSWER = 1.0
 #: Seconds to close every connection. With those for flushing, the process has ended within a second.
 _FORCED = 0.5
 _FLUSHING = 0.25
@@ -383,15 +385,26 @@ class Ending:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._forced: int | None = None  # the exit status, once there has been a second signal
+        self._has_answered = False       # the loop, to the first signal
 
     def on_signal(self, number: int, times: int) -> None:
         """Note a signal. It interrupts the main thread anywhere, so nothing here waits for a lock."""
         if times == 1:
-            self._server.reactor.call_soon_threadsafe(print_waiting, self._server, sys.stderr)
-            _end_later(GRACE + _LAST_WORDS, 0)
+            self._server.reactor.call_soon_threadsafe(self._answer)
+            _start_thread(self._complain)
+            _start_thread(_end_after, GRACE + _LAST_WORDS, 0)
         else:
             self._forced = 130 if number == signal.SIGINT else 0
-            _end_later(_FORCED, self._forced)
+            _start_thread(_end_after, _FORCED, self._forced)
+
+    def _answer(self) -> None:
+        self._has_answered = True
+        print_waiting(self._server, sys.stderr)
+
+    def _complain(self) -> None:
+        time.sleep(_NO_ANSWER)
+        if not self._has_answered:
+            os.write(2, b"evloop-http: the loop does not answer: a handler has not returned; again to end it\n")
 
     def finish(self) -> int:
         """Return the exit status. After a second signal, end the process instead."""
@@ -400,17 +413,19 @@ class Ending:
         return 0
 
 
-def _end_later(seconds: float, status: int) -> None:
-    # threading.Thread would take locks that the main thread may have been interrupted with.
-    with contextlib.suppress(RuntimeError):  # there is no thread to be had: the third signal ends it
-        _thread.start_new_thread(_end_after, (seconds, status))
+def _start_thread(function: Callable[..., object], *arguments: object) -> None:
+    """Start a daemon thread from the handler of a signal.
+
+    `threading.Thread` would take a lock that the main thread may have been interrupted with.
+    """
+    with contextlib.suppress(RuntimeError):  # there is no thread to be had: the third signal ends the process
+        _thread.start_new_thread(function, arguments)
 
 
 def _end_after(seconds: float, status: int) -> None:
     time.sleep(seconds)
     # In another thread, because a stream may be locked by somebody who waits for ever.
-    with contextlib.suppress(RuntimeError):
-        _thread.start_new_thread(_flush_and_end, (status,))
+    _start_thread(_flush_and_end, status)
     time.sleep(_FLUSHING)
     os._exit(status)
 
@@ -428,7 +443,7 @@ def print_waiting(server: Server, out: TextIO) -> None:
     """Say what a server that stops waits for, unless that is nothing."""
     requests, states = server.in_flight(), server.stats()["open"]
     assert isinstance(states, dict)
-    others = sum(states.values()) - states["idle"] - len(requests)
+    others = sum(states.values()) - states["idle"] - states["lingering"] - len(requests)  # those end by themselves
     waited = [describe(requests)] if requests else []
     if others:
         waited.append(f"{others} {'other ' if requests else ''}connection{'s' if others != 1 else ''}")

@@ -13,6 +13,7 @@ import resource
 import signal
 import socket
 import ssl
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -160,7 +161,7 @@ def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None
     ["demo", "--tls-port", "x"],
     ["run"], ["demo", "--access-log", "xml"], ["demo", "--worker-threads", "0"], ["demo", "--max-body", "1.5"],
     ["demo", "--idle-timeout", "0"], ["demo", "--idle-timeout", "inf"], ["demo", "--idle-timeout", "nan"],
-    ["demo", "--nope"],
+    ["demo", "--nope"], ["demo", "--unix", "s", "--unix-mode", "8"], ["demo", "--unix", "s", "--unix-mode", "1777"],
 ], ids=" ".join)
 def test_a_command_that_makes_no_sense_ends_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit:
@@ -218,6 +219,7 @@ def test_files_that_are_missing_or_wrong_are_one_plain_line(
     nowhere = tmp_path / "nowhere"
     assert mistake(capsys, "serve", nowhere, "--port", "0") == f"there is no directory {nowhere}"
     assert mistake(capsys, *serve, "--key", key) == "--key needs --cert"
+    assert mistake(capsys, *serve, "--unix-mode", "600") == "--unix-mode needs --unix"
     for arguments in (("--cert", tmp_path / "missing.pem"), ("--cert", cert, "--key", tmp_path / "missing.pem"),
                       ("--cert", tmp_path / "garbage"), ("--cert", cert, "--key", tmp_path / "garbage"),
                       ("--cert", cert), ("--cert", tmp_path)):
@@ -416,6 +418,15 @@ def test_a_unix_socket_takes_the_place_of_a_port(shop: Path) -> None:
             assert b"".join(iter(lambda: client.recv(65536), b"")).endswith(b"\r\n\r\na page")
         assert served.end() == (0, "", "")
     assert not (shop / path).exists()
+
+
+@pytest.mark.parametrize(("options", "mode"), [([], 0o660), (["--unix-mode", "600"], 0o600),
+                                               (["--unix-mode", "0777"], 0o777)])
+def test_a_unix_socket_has_the_mode_that_the_user_asks_for(shop: Path, options: list[str], mode: int) -> None:
+    with program("serve", shop, "--unix", "s.sock", *options, folder=shop) as served:
+        served.read_banner()
+        assert stat.S_IMODE((shop / "s.sock").stat().st_mode) == mode
+        assert served.end() == (0, "", "")
 
 
 def test_the_limits_reach_the_server(shop: Path) -> None:

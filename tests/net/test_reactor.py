@@ -700,6 +700,15 @@ def test_a_signal_calls_back_in_the_loop_and_not_in_the_handler(reactor: Reactor
     assert calls == ["called"]
 
 
+def test_what_is_to_be_called_at_once_is_called_in_the_handler(reactor: Reactor, usr1: signal.Signals) -> None:
+    calls: list[object] = []
+    reactor.on_signal(usr1, lambda: calls.append("in the loop"), at_once=calls.append)
+    signal.raise_signal(usr1)
+    assert calls == [usr1]
+    reactor.poll()
+    assert calls == [usr1, "in the loop"]
+
+
 def test_a_signal_ends_the_sleep_of_a_loop(live_reactor: Reactor, usr1: signal.Signals) -> None:
     live_reactor.on_signal(usr1, live_reactor.stop)
     main = threading.main_thread().ident
