@@ -55,6 +55,8 @@ The house, in the order in which it is best read:
         sending           a response's body while it is sent
         switching         a connection after HTTP
         failures          what becomes of an application's mistakes
+        in_flight         what a server that stops waits for
+        interrupts        Ctrl-C and SIGTERM, once and again
         shared            what the connections share
         server            Server: listen, accept, limit, drain, stop
 

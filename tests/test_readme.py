@@ -17,8 +17,8 @@ import textwrap
 import threading
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
@@ -27,7 +27,7 @@ from typing import Any
 import pytest
 
 import evloop_http
-from evloop_http import App, Limits, Reactor, Server, Timeouts
+from evloop_http import App, Limits, Reactor, Request, Response, Server, Timeouts
 from evloop_http.messages import Upgrade
 from evloop_http.server.places import DEFAULT_PLACES
 from evloop_http.testing import Client
@@ -61,7 +61,7 @@ def fetch(url: str) -> bytes:
 
 
 def test_it_is_as_long_as_a_stranger_reads() -> None:
-    assert 220 <= len(README.splitlines()) <= 260
+    assert 220 <= len(README.splitlines()) <= 300
 
 
 def test_the_first_program_prints_a_url_that_answers_and_ends_in_order() -> None:
@@ -82,62 +82,149 @@ def test_the_first_program_prints_a_url_that_answers_and_ends_in_order() -> None
 
 # In a program of your own
 
-def test_it_serves_in_a_thread_as_the_readme_says() -> None:
-    assert "with Server(app).in_thread() as server:" in section("In a program of your own")
-    app = App()
-    app.get("/")(lambda request: "hello")
-    with Server(app).in_thread() as server:
-        assert fetch(server.url) == b"hello"
+def hosts() -> dict[str, str]:
+    """The programs of "In a program of your own", by what serves in them."""
+    thread, game, tk, coroutine = programs("In a program of your own")
+    return {"thread": thread, "game": game, "tkinter": tk, "asyncio": coroutine}
 
 
-def test_the_loop_of_a_game_serves_between_its_frames() -> None:
-    program, _ = programs("In a program of your own")
+class Visit:
+    """A client that has its answer once the server has begun to stop: it is what stopping waits for."""
+
+    def __init__(self) -> None:
+        self.app = App()
+        self.app.get("/")(lambda request: self.answer)
+        self.answer: Future[str] = Future()
+        self.bodies: list[bytes] = []
+        self._thread = threading.Thread(target=self._visit)
+        self._url = ""
+
+    def start(self, url: str) -> None:
+        self._url = url
+        self._thread.start()
+
+    def _visit(self) -> None:
+        self.bodies.append(fetch(self._url))
+
+    def end(self) -> bytes:
+        self._thread.join(PATIENCE)
+        body, = self.bodies
+        return body
+
+
+class AnsweringServer(Server):
+    """A server that has the answer of a visit ready as soon as it is to stop."""
+
+    visit: Visit
+
+    def stop(self, grace: float = 10.0) -> None:
+        super().stop(grace)
+        self.reactor.call_soon_threadsafe(self._answer)
+
+    def _answer(self) -> None:
+        assert self._shared.draining
+        if not self.visit.answer.done():
+            self.visit.answer.set_result("waited for")
+
+
+def server_of(visit: Visit, reactor: Reactor | None = None) -> AnsweringServer:
+    server = AnsweringServer(visit.app, reactor=reactor)
+    server.visit = visit
+    return server
+
+
+def test_it_serves_and_stops_in_a_thread() -> None:
+    visit = Visit()
+    arrived = threading.Event()
+
+    @visit.app.middleware
+    def note(request: Request, call_next: Callable[[Request], Response]) -> Response:
+        arrived.set()
+        return call_next(request)
+
+    def work_with(url: str) -> None:
+        visit.start(url)
+        assert arrived.wait(PATIENCE)
+
+    run(hosts()["thread"], Server=lambda app: server_of(visit), app=visit.app, work_with=work_with)
+    assert visit.end() == b"waited for"
+
+
+def test_the_loop_of_a_game_serves_between_its_frames_and_stops() -> None:
+    program = hosts()["game"]
     assert "8080" in program
-    app = App()
-    app.get("/")(lambda request: "hello")
-    names: dict[str, Any] = {"evloop_http": evloop_http, "Server": Server, "app": app, "playing": True}
-    bodies: list[bytes] = []
-
-    def visit() -> None:
-        try:
-            bodies.append(fetch(names["server"].url))
-        finally:
-            names["playing"] = False
-
-    visitors: list[threading.Thread] = []
+    visit = Visit()
+    names: dict[str, Any] = {"evloop_http": evloop_http, "app": visit.app, "playing": True,
+                             "Server": lambda app, reactor: server_of(visit, reactor)}
 
     def draw_a_frame() -> None:
-        if not visitors:
-            visitors.append(threading.Thread(target=visit))
-            visitors[0].start()
+        if not names["server"].in_flight() and not visit._url:
+            visit.start(names["server"].url)
+        names["playing"] = not names["server"].in_flight()
 
     names["draw_a_frame"] = draw_a_frame
     exec(program.replace("8080", "0"), names)
-    visitors[0].join()
     names["reactor"].close()
-    assert bodies == [b"hello"]
+    assert visit.end() == b"waited for"
 
 
-def test_the_recipe_for_asyncio_serves() -> None:
-    _, program = programs("In a program of your own")
-    serve = run(program, asyncio=asyncio, contextlib=contextlib)["serve"]
-    app = App()
-    app.get("/")(lambda request: "hello")
-    reactor = Reactor()
-    server = Server(app, reactor=reactor)
+class Root:
+    """What the example uses of a window, without one: a queue of what is due."""
+
+    def __init__(self) -> None:
+        self._due: list[Callable[[], object]] = []
+        self._protocols: dict[str, Callable[[], object]] = {}
+        self.is_there = True
+
+    def after(self, milliseconds: int, callback: Callable[[], object]) -> None:
+        self._due.append(callback)
+
+    def protocol(self, name: str, callback: Callable[[], object]) -> None:
+        self._protocols[name] = callback
+
+    def press(self, name: str) -> None:
+        self._protocols[name]()
+
+    def mainloop(self) -> None:
+        while self.is_there:
+            self._due.pop(0)()
+
+    def destroy(self) -> None:
+        self.is_there = False
+
+
+def test_a_window_serves_until_its_server_has_stopped() -> None:
+    visit, root = Visit(), Root()
+    server = server_of(visit)
+    server.listen()
+    visit.start(server.url)
+
+    def close_once_begun() -> None:
+        if server.in_flight():
+            root.press("WM_DELETE_WINDOW")
+        else:
+            root.after(0, close_once_begun)
+
+    root.after(0, close_once_begun)
+    run(hosts()["tkinter"], root=root, server=server)
+    server.close()
+    assert visit.end() == b"waited for"
+
+
+def test_the_recipe_for_asyncio_serves_and_stops() -> None:
+    visit = Visit()
+    server = server_of(visit)
     server.listen()
 
-    async def main() -> bytes:
-        serving = asyncio.create_task(serve(reactor))
-        body = await asyncio.to_thread(fetch, server.url)
-        serving.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await serving
-        return body
+    async def work_with(url: str) -> None:
+        visit.start(url)
+        while not server.in_flight():
+            await asyncio.sleep(0)
 
-    assert asyncio.run(main()) == b"hello"
+    main = run(hosts()["asyncio"], asyncio=asyncio, contextlib=contextlib, work_with=work_with)["main"]
+    asyncio.run(main(server))
     server.close()
-    reactor.close()
+    assert visit.end() == b"waited for"
 
 
 def test_the_reactor_has_what_the_readme_offers() -> None:
