@@ -404,7 +404,8 @@ class Ending:
     def _complain(self) -> None:
         time.sleep(_NO_ANSWER)
         if not self._has_answered:
-            os.write(2, b"evloop-http: the loop does not answer: a handler has not returned; again to end it\n")
+            with contextlib.suppress(OSError):
+                os.write(2, b"evloop-http: the loop does not answer: a handler has not returned; again to end it\n")
 
     def finish(self) -> int:
         """Return the exit status. After a second signal, end the process instead."""

@@ -61,6 +61,9 @@ class Waker:
         self._writer.close()
 
 
+_TAKEN = object()
+
+
 def _refuse_other_threads() -> None:
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError("signals can be handled only in the main thread; elsewhere call stop() instead")
@@ -110,7 +113,9 @@ class Signals:
         """
         if number in self._found:
             _refuse_other_threads()
-            found = self._found.pop(number)
+            found = self._found.pop(number, _TAKEN)
+            if found is _TAKEN:  # by a signal that came just here, and whose handler has done the same
+                return
             del self._callbacks[number]
             # None: a handler that was not set from Python, and cannot be put back from there.
             signal.signal(number, signal.SIG_DFL if found is None else found)

@@ -3,7 +3,8 @@
 The loop acts on a signal, as on everything. But a signal that is meant for a loop that does not answer must not wait
 for it: so they are counted where they arrive, in the handler, which Python runs in the main thread between any two
 steps of a program. At the second one, what handled signals before is put back, and the third does what it did
-before there was a server: Ctrl-C raises `KeyboardInterrupt`, SIGTERM ends the process.
+before there was a server: Ctrl-C raises `KeyboardInterrupt`, SIGTERM ends the process, unless the program has its own
+way with them.
 """
 
 from __future__ import annotations

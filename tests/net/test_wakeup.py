@@ -227,6 +227,24 @@ def test_a_handler_set_back_is_not_set_back_again(signals: Signals) -> None:
     assert signal.getsignal(signal.SIGUSR1) is handler
 
 
+def test_a_handler_that_does_the_same_in_the_middle_of_it_harms_nothing(signals: Signals) -> None:
+    class Interrupted(dict[int, object]):
+        """Where a signal comes between the look and the removal."""
+
+        def __contains__(self, number: object) -> bool:
+            signals._found = dict(self)
+            signals.off(signal.SIGUSR1)
+            signals._found = self
+            self.clear()
+            return True
+
+    signals.on(signal.SIGUSR1, lambda: None)
+    signals._found = Interrupted(signals._found)
+    signals.off(signal.SIGUSR1)
+    assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL
+    assert wakeup_fd() == -1
+
+
 def test_where_the_descriptor_found_was_closed_since_none_is_left_behind(signals: Signals) -> None:
     found, other = socket.socketpair()
     found.setblocking(False)
