@@ -1,8 +1,17 @@
 """The page that shows what is in a directory: names, sizes and dates, no script, nothing from elsewhere.
 
 It shows what would be served and nothing else: no hidden name, no link that leads out, no FIFO.
-Names are escaped twice, as text for HTML and as the path of a link. To read a directory takes its
-time, in which nobody else is served; so the page ends after `MOST_LISTED` names, and says so.
+Names are escaped twice, as text for HTML and as the path of a link.
+
+*Cost.* While a directory is read, nobody else is served. So of one directory at most `MOST_LISTED` names are
+read and at most `MOST_LINKS` symbolic links are followed, each of which costs as much as ten other names; the
+page says at its end what it leaves out. The rows are remembered, bounded in bytes, so that a page that is asked
+for again costs one `stat`. A `HEAD` never makes them.
+
+*Age.* A directory whose `stat` has changed is read again at once, so a name that was added or removed shows in the
+next page. A file that grows does not change its directory. Nothing short of a `stat` of every file would tell,
+so rows are made anew when they are a second old (`RECHECK`), as files are looked at again. A size or a date in
+the page is at most that old.
 """
 
 from __future__ import annotations
@@ -10,17 +19,24 @@ from __future__ import annotations
 import html
 import os
 import stat
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 from urllib.parse import quote
 
-from ...messages import Response
+from ...messages import Fields, Headers, Response, make_field
+from .files import PIECE, SMALL_FILE, Entry, FileCache, Identity, identity_at
 from .paths import Missing, Root
 
-#: Names on one page.
+#: Names that are read of one directory. The page says so if there are more.
 MOST_LISTED = 5000
+#: Symbolic links that are followed for one page. The page says so if there are more.
+MOST_LINKS = 1000
+
+#: A name in a directory, as `scandir` finds it.
+Found: TypeAlias = "os.DirEntry[str]"
 
 
 class Listed(NamedTuple):
@@ -32,39 +48,121 @@ class Listed(NamedTuple):
     modified: float
 
 
-def list_directory(root: Root, directory: str, title: str) -> Response:
-    """The page of a real directory inside of `root`.
+class Listing(Entry):
+    """The rows of a page, and what follows them.
 
     Args:
-        title: the path by which it was asked for.
+        identity: of the directory, taken before it was read.
+        rows: HTML, in UTF-8.
+        notes: what the page leaves out.
+    """
+
+    __slots__ = ("identity", "notes", "rows")
+
+    def __init__(self, identity: Identity, rows: bytes, notes: str) -> None:
+        # Never settled: that the directory is the same does not mean that the files inside are.
+        super().__init__((), False, len(rows))
+        self.identity = identity
+        self.rows = rows
+        self.notes = notes
+
+
+class Listings:
+    """The pages of the directories below a root.
+
+    Args:
+        weight: bytes of rows to remember at most; 0 for none.
+        clock: tells seconds, from whenever.
+    """
+
+    __slots__ = ("_cache", "_root")
+
+    def __init__(self, root: Root, weight: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._root = root
+        self._cache: FileCache[Listing] = FileCache(weight=weight, clock=clock)
+
+    def page(self, directory: str, title: str, *, head_only: bool = False) -> Response:
+        """Return the page of a real directory inside of the root.
+
+        Args:
+            title: the path by which it was asked for.
+            head_only: whether nobody wants the content. Then its length is left out if it would have to be
+                worked out (RFC 9110 §9.3.2).
+
+        Raises:
+            Missing: the directory cannot be read.
+        """
+        identity = identity_at(directory)
+        listing = self._cache.get(directory)
+        if listing is None or listing.identity != identity:
+            if head_only:
+                _check_readable(directory)
+                return Response.from_fields(iter(()), 200, _FIELDS)
+            listing = make_listing(self._root, directory, identity)
+            self._cache.put(directory, listing)
+        return _respond(html.escape(title), listing)
+
+
+def _check_readable(directory: str) -> None:
+    try:
+        os.scandir(directory).close()
+    except OSError:
+        raise Missing from None
+
+
+def _respond(title: str, listing: Listing) -> Response:
+    """Return a page. A long one is sent in pieces, so that all who read it slowly share the same rows."""
+    before = _BEFORE.format(title=title).encode()
+    after = _AFTER.format(notes=listing.notes).encode()
+    length = len(before) + len(listing.rows) + len(after)
+    if length <= SMALL_FILE:
+        return Response.from_fields(before + listing.rows + after, 200, _FIELDS)
+    fields = (*_FIELDS, make_field("Content-Length", str(length)))
+    return Response.from_fields(_pieces(before, listing.rows, after), 200, fields)
+
+
+def _pieces(before: bytes, rows: bytes, after: bytes) -> Iterator[bytes]:
+    yield before
+    for start in range(0, len(rows), PIECE):
+        yield rows[start:start + PIECE]
+    yield after
+
+
+def make_listing(root: Root, directory: str, identity: Identity = None) -> Listing:
+    """Read a directory.
 
     Raises:
         Missing: it cannot be read.
     """
     try:
         with os.scandir(directory) as found:
-            names = [entry.name for entry in islice(found, MOST_LISTED + 1)]
+            entries = list(islice(found, MOST_LISTED + 1))
     except OSError:
         raise Missing from None
-    rows = sorted(_listed(root, directory, names[:MOST_LISTED]),
-                  key=lambda row: (not row.is_directory, row.name.lower(), row.name))
-    body = [_PARENT] if directory != root.path else []
-    body += map(_row, rows)
-    note = f"<p>Only {MOST_LISTED} names are shown; there are more.</p>\n" if len(names) > MOST_LISTED else ""
-    page = _PAGE.format(title=html.escape(title), rows="".join(body), note=note)
-    return Response(page, headers=_HEADERS, content_type="text/html; charset=utf-8")
+    shown = [entry for entry in entries[:MOST_LISTED] if root.shows(entry.name)]
+    links = [entry for entry in shown if entry.is_symlink()]
+    plain = [entry for entry in shown if not entry.is_symlink()]
+    found_there = [*_listed(plain, _look), *_listed(links[:MOST_LINKS], lambda link: os.stat(root.real(link.path)))]
+    rows = [_PARENT] if directory != root.path else []
+    rows += map(_row, sorted(found_there, key=lambda row: (not row.is_directory, row.name.lower(), row.name)))
+    notes = _NOTE_NAMES.format(most=MOST_LISTED) if len(entries) > MOST_LISTED else ""
+    notes += _NOTE_LINKS.format(most=MOST_LINKS) if len(links) > MOST_LINKS else ""
+    return Listing(identity, "".join(rows).encode(), notes)
 
 
-def _listed(root: Root, directory: str, names: list[str]) -> Iterator[Listed]:
-    for name in names:
-        if not root.shows(name):
-            continue
+def _look(entry: Found) -> os.stat_result:
+    """Return what is known of a name that is not a link. In a real directory, it is nowhere else."""
+    return entry.stat(follow_symlinks=False)
+
+
+def _listed(entries: Iterable[Found], look: Callable[[Found], os.stat_result]) -> Iterator[Listed]:
+    for entry in entries:
         try:
-            status = os.stat(root.real(os.path.join(directory, name)))
+            status = look(entry)
         except (OSError, Missing):
             continue
         if stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode):
-            yield Listed(name, stat.S_ISDIR(status.st_mode), status.st_size, status.st_mtime)
+            yield Listed(entry.name, stat.S_ISDIR(status.st_mode), status.st_size, status.st_mtime)
 
 
 def _row(row: Listed) -> str:
@@ -90,13 +188,18 @@ def _format_date(seconds: float) -> str:
         date = datetime.fromtimestamp(seconds, UTC)
     except (ValueError, OverflowError, OSError):  # a file system may hold years that no calendar has
         return ""
-    return f'<time datetime="{date:%Y-%m-%dT%H:%M:%SZ}">{date:%Y-%m-%d %H:%M}</time>'
+    text = date.isoformat()  # far quicker than `strftime`
+    return f'<time datetime="{text[:19]}Z">{text[:10]} {text[11:16]}</time>'
 
 
 # Should anything of a name ever get through the escaping, it can still not run.
-_HEADERS = {"Cache-Control": "no-cache", "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+_FIELDS: Fields = Headers({
+    "Content-Type": "text/html; charset=utf-8", "Cache-Control": "no-cache",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}).fields
 _PARENT = '<tr><td><a href="../">../</a></td><td></td><td></td></tr>\n'
-_PAGE = """<!doctype html>
+_NOTE_NAMES = "<p>This list is not complete: only {most} names of this directory were read, and there are more.</p>\n"
+_NOTE_LINKS = "<p>Only {most} symbolic links of this directory are shown; there are more.</p>\n"
+_BEFORE = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -120,8 +223,9 @@ tbody tr:hover {{ background: color-mix(in srgb, currentColor 7%, transparent); 
 <table>
 <thead><tr><th scope="col">Name</th><th scope="col">Size</th><th scope="col">Changed (UTC)</th></tr></thead>
 <tbody>
-{rows}</tbody>
+"""
+_AFTER = """</tbody>
 </table>
-{note}</body>
+{notes}</body>
 </html>
 """

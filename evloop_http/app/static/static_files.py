@@ -29,7 +29,7 @@ from ..accept import quality
 from ..conditions import CONDITIONAL, evaluate, range_applies
 from ..problems import busy
 from .files import SMALL_FILE, FileCache, examine, identity_at, identity_of, open_regular, read_exactly
-from .listing import list_directory
+from .listing import Listings
 from .paths import Missing, Root, is_innocent
 from .ranges import MultipartBody, Range, parse_ranges
 from .representations import SIDE_FILES, Labels, Representation, Resource
@@ -64,14 +64,15 @@ class StaticFiles:
         not_found: a file of the directory that is sent, with status 404, where there is none.
         fallback: a file of the directory that is sent where there is none, if the path's last
             name has no dot and the client names HTML as what it wants: for single-page applications.
-        cache_bytes: how much to remember of files that are asked for; 0 for nothing.
+        cache_bytes: how much to remember of files that are asked for, and half as much again of listings; 0 for
+            nothing.
         clock: tells seconds, from whenever. A file is looked at for changes once in a second.
 
     Raises:
         ValueError: there is no such directory, or file in it, or an argument makes no sense.
     """
 
-    __slots__ = ("_cache", "_fallback", "_index", "_labels", "_listing", "_not_found", "_root", "_side_files")
+    __slots__ = ("_cache", "_fallback", "_index", "_labels", "_listings", "_not_found", "_root", "_side_files")
 
     def __init__(self, directory: str | os.PathLike[str], *, index: str = "index.html", listing: bool = False,
                  max_age: int = 0, immutable: str | Iterable[str] = (), types: Mapping[str, str] | None = None,
@@ -85,7 +86,7 @@ class StaticFiles:
         if index and not is_innocent(index):
             raise ValueError(f"the index is the name of a file, not {index!r}")
         self._index = index
-        self._listing = listing
+        self._listings = Listings(self._root, cache_bytes // 2, clock) if listing else None
         self._not_found = self._names_of(not_found)
         self._fallback = self._names_of(fallback)
 
@@ -142,9 +143,9 @@ class StaticFiles:
             return _redirect_into(request)
         if self._index and os.path.lexists(os.path.join(location, self._index)):
             return self._load("/".join(["", *names, ""]), [*names, self._index], is_index=True)
-        if not self._listing:
+        if self._listings is None:
             raise Missing
-        return list_directory(self._root, real, request.head.path)
+        return self._listings.page(real, request.head.path, head_only=request.method == "HEAD")
 
     def _load(self, key: str, names: list[str], is_index: bool = False, vary: tuple[str, ...] = ()) -> Resource:
         """The resource of a file; remembered by `key`, and by no other spelling of the path."""
