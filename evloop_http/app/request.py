@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from ..messages import Answer
     from .routing.router import Found, Route
 
+#: Characters of `User-Agent` in which the browser's name is looked for.
+_LONGEST_AGENT = 256
+
 
 class Request(messages.Request):
     """A request, as the handlers of an `App` get it.
@@ -136,6 +139,9 @@ class Request(messages.Request):
     def browser(self) -> str:
         """The browser's name, such as `Firefox`; `your browser` if it is not known.
 
+        Only the first 256 characters of `User-Agent` are looked at, which name it in practice: the library's
+        regular expressions take time that grows with the square of the length.
+
         Raises:
             RuntimeError: the extra `browser` is not installed.
         """
@@ -143,7 +149,7 @@ class Request(messages.Request):
             from ua_parser import parse_user_agent
         except ImportError:
             raise RuntimeError("request.browser needs a library: pip install 'evloop-http[browser]'") from None
-        found = parse_user_agent(self.user_agent)
+        found = parse_user_agent(self.user_agent[:_LONGEST_AGENT])
         return found.family if found is not None else "your browser"
 
 

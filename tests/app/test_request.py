@@ -241,6 +241,17 @@ def test_a_client_without_user_agent_is_your_browser() -> None:
     assert (make_request().user_agent, make_request().browser) == ("", "your browser")
 
 
+def test_only_the_beginning_of_a_long_user_agent_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths = []
+
+    def parse(agent: str) -> None:
+        lengths.append(len(agent))
+    monkeypatch.setattr("ua_parser.parse_user_agent", parse)
+    for length in (10, 256, 257, 31_000):
+        assert make_request(headers={"User-Agent": "a" * length}).browser == "your browser"
+    assert lengths == [10, 256, 256, 256]
+
+
 def test_without_its_library_the_browsers_name_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ua_parser", None)
     with pytest.raises(RuntimeError, match=r"evloop-http\[browser\]"):
