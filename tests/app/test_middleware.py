@@ -539,7 +539,7 @@ def test_digests_are_compared_in_constant_time_whether_the_name_is_known_or_not(
 
     monkeypatch.setattr(hmac, "compare_digest", recording)
     check = basic_auth(USERS, "x")
-    for name, password in (("ada", "secret"), ("ada", "x"), ("eve", "x" * 1000), ("eve", "")):
+    for name, password in (("ada", "secret"), ("ada", "x"), ("eve", "x" * 700), ("eve", "")):
         outcome(lambda request: check(request, lambda request: Response()), basic(name, password))
     assert len(compared) == 4
     assert {len(side) for pair in compared for side in pair} == {32}
@@ -565,6 +565,36 @@ def test_a_password_is_the_same_however_its_accents_are_written() -> None:
     for kept in (composed, apart):
         guard = basic_auth({kept: kept}, "x")
         assert [through(guard, basic(sent, sent)).status for sent in (composed, apart)] == [200, 200]
+
+
+def normalized(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The lengths of the texts that are normalized from now on."""
+    lengths = []
+    real = unicodedata.normalize
+
+    def recording(form: Any, text: str) -> str:
+        lengths.append(len(text))
+        return real(form, text)
+    monkeypatch.setattr(unicodedata, "normalize", recording)
+    return lengths
+
+
+def test_credentials_of_any_length_cost_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    users = {"a": "\u0316\u0301" * 7000, "b": "b" * 700}
+    guard = basic_auth(users, "x")
+    lengths = normalized(monkeypatch)
+    # Combining marks in this order are put in another one, which takes time quadratic in their number.
+    assert outcome(lambda request: guard(request, lambda request: Response()), basic("a", users["a"])).status == 401
+    assert lengths == []
+    assert outcome(lambda request: guard(request, lambda request: Response()), basic("b", users["b"])).status == 200
+    assert lengths == []  # ASCII is normal already
+
+
+def test_credentials_are_read_up_to_1024_bytes() -> None:
+    for length, is_read in ((1024, True), (1025, False)):
+        header = "Basic" + " " * (length - 5 - len(GOOD)) + GOOD
+        assert len(header) == length
+        assert (authentication.credentials(header) is not None) is is_read
 
 
 @given(st.binary(max_size=30))

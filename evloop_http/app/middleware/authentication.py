@@ -18,11 +18,16 @@ from ...messages import HTTPError, Response, is_field_value
 from ..answers import CallNext
 from ..request import Request
 
+#: Bytes of `Authorization` that are looked at. Unicode normalisation takes time that grows with the square of the length.
+LONGEST_CREDENTIALS = 1024
+
 Check = Callable[[str, str], bool]
 
 
 def basic_auth(check: Check | Mapping[str, str], realm: str) -> Callable[[Request, CallNext], Response]:
     """Answer 401 to everybody who does not know a password. The name of whoever does is `request.user`.
+
+    An `Authorization` header of more than 1,024 bytes is refused unread.
 
     A request with a body is refused before its body is received, if that can be decided quickly: without
     credentials at all, or against a mapping. A function may be slow, so it is asked only once, in the handler's thread.
@@ -56,15 +61,15 @@ def basic_auth(check: Check | Mapping[str, str], realm: str) -> Callable[[Reques
 
 
 def credentials(authorization: str) -> tuple[str, str] | None:
-    """Name and password of an `Authorization` header; None if it holds none, or two."""
+    """Return the name and password of an `Authorization` header; None if it has none, has two, or is too long."""
     scheme, _, encoded = authorization.partition(" ")
-    if scheme.lower() != "basic":
+    if scheme.lower() != "basic" or len(authorization) > LONGEST_CREDENTIALS:
         return None
     try:
         text = base64.b64decode(encoded.strip(" "), validate=True).decode()
     except ValueError:  # binascii.Error and UnicodeDecodeError are both of this kind
         return None
-    name, colon, password = unicodedata.normalize("NFC", text).partition(":")
+    name, colon, password = _normalized(text).partition(":")
     # RFC 7617 §2: neither may hold control characters
     if not colon or any(unicodedata.category(character) == "Cc" for character in text):
         return None
@@ -86,4 +91,8 @@ def _checking(users: Mapping[str, str]) -> Check:
 
 
 def _digest(text: str) -> bytes:
-    return hashlib.sha256(unicodedata.normalize("NFC", text).encode()).digest()
+    return hashlib.sha256(_normalized(text).encode()).digest()
+
+
+def _normalized(text: str) -> str:
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
