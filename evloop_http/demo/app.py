@@ -46,7 +46,7 @@ FILES = Path(__file__).parent / "pages"
 
 
 def create_app(tls_port: int | None = None, *, debug: bool = False) -> App:
-    """A fresh demo application.
+    """Make a fresh demo application, ready for its first request.
 
     Args:
         tls_port: where the same site answers over HTTPS, if it does: the pages that came over
@@ -56,6 +56,7 @@ def create_app(tls_port: int | None = None, *, debug: bool = False) -> App:
     site = App(debug=debug)
     page = Pages(site, tls_port)
     furnish(site, page)
+    page.warm_up()
 
     app = App(debug=debug)
     add_programs(app)

@@ -6,9 +6,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from evloop_http import App, Request, Response, Templates
+from evloop_http import App, Headers, Request, Response, Templates
 from evloop_http.app.middleware import security_headers
 from evloop_http.app.responses import cache_control, redirect
+from evloop_http.messages import RequestHead
 
 POLICY = ("default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
           "base-uri 'none'; frame-ancestors 'none'")
@@ -38,6 +39,17 @@ class Pages:
         # Pages show the request that asked for them: they are of no use to a later one.
         cache_control(response, no_store=True)
         return response
+
+    def warm_up(self) -> None:
+        """Do now what would keep the first visitor waiting, and with them everybody else: it takes 0.3 s.
+
+        The templates are compiled, and so are the expressions by which browsers are known: all of them are tried on
+        a name that no browser has.
+        """
+        environment = self._templates.environment
+        for template in environment.list_templates():
+            environment.get_template(template)
+        browser_of(Request(RequestHead("GET", "/", "1.1", Headers({"User-Agent": "-"}), "/")))
 
 
 def add_pages(site: App, page: Pages) -> None:

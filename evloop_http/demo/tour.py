@@ -14,6 +14,9 @@ from evloop_http import App, Request, Response
 
 from .pages import Pages
 
+#: Steps of a way that are links. Each link has all the steps before it, so a long way would make a huge page.
+MOST_STEPS = 20
+
 
 def make_tour(page: Pages) -> App:
     """The tour."""
@@ -37,7 +40,8 @@ def make_tour(page: Pages) -> App:
     def way(request: Request, way: str) -> Response:
         # A link with steps to here and up would be taken apart by the browser; `url_for` makes none.
         steps = [step for step in way.split("/") if step not in ("", ".", "..")]
-        return page(request, "tour/way.html", ways=[(step, "/".join(steps[:n])) for n, step in enumerate(steps, 1)])
+        ways = [(step, "/".join(steps[:n])) for n, step in enumerate(steps[:MOST_STEPS], 1)]
+        return page(request, "tour/way.html", ways=ways, length=len(steps))
 
     @tour.error(404)
     def lost(request: Request, error: Exception) -> Response:

@@ -30,9 +30,9 @@ from evloop_http.demo.programs import nap_of
 from evloop_http.testing import Client
 from serving_demo import FORM, MARKUP, Reply, Site, Visitor, serve_demo
 
-pytest.importorskip("jinja2", reason="the 'demo' extra is not installed")
+jinja2 = pytest.importorskip("jinja2", reason="the 'demo' extra is not installed")
 pytest.importorskip("multipart", reason="the 'demo' extra is not installed")
-pytest.importorskip("ua_parser", reason="the 'demo' extra is not installed")
+ua_parser = pytest.importorskip("ua_parser", reason="the 'demo' extra is not installed")
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
 UUID = "0f0e0d0c-0b0a-4908-8706-050403020100"
@@ -294,6 +294,29 @@ def test_the_traceback_is_shown_where_that_is_wanted() -> None:
         assert "which is what it is for" not in client.get("/panic").text
 
 
+def test_no_visitor_waits_for_templates_or_the_table_of_browsers(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled, agents = [], []
+    compile_template, parse = jinja2.Environment.compile, ua_parser.parse_user_agent
+
+    def compiling(*arguments: Any, **options: Any) -> Any:
+        compiled.append(arguments[2])
+        return compile_template(*arguments, **options)
+
+    def parsing(agent: str) -> Any:
+        agents.append(agent)
+        return parse(agent)
+    monkeypatch.setattr(jinja2.Environment, "compile", compiling)
+    monkeypatch.setattr(ua_parser, "parse_user_agent", parsing)
+    app = create_app()
+    assert {"home.html", "base.html", "tour/way.html", "404.html"} <= set(compiled)
+    assert len(agents) == 1
+    compiled.clear()
+    with Client(app) as client:
+        for target in ("/", "/welcome", "/login", "/tour/", "/tour/ways/a", "/nowhere", "/panic"):
+            client.get(target)
+    assert compiled == []
+
+
 # -- what the cookie opens
 
 
@@ -362,6 +385,15 @@ def test_a_way_leads_to_each_of_its_steps(visitor: Visitor) -> None:
     page = visitor.get("/tour/ways/a//%2e%2e/b%20c/%3Cb%3E").text
     assert re.findall(r'<a href="(/tour/ways/[^"]*)">([^<]*)<', page) == [
         ("/tour/ways/a", "a"), ("/tour/ways/a/b%20c", "b c"), ("/tour/ways/a/b%20c/%3Cb%3E", "&lt;b&gt;")]
+
+
+def test_a_long_way_makes_a_page_that_grows_no_faster_than_it(visitor: Visitor) -> None:
+    short, long = (visitor.get("/tour/ways/" + "a/" * steps).text for steps in (20, 4000))
+    assert short.count("/tour/ways/") == long.count("/tour/ways/") == 20
+    assert "A way of 4000 steps" in long
+    assert "Only the first 20 steps are links" in long
+    assert "Only the first" not in short
+    assert len(long) < len(short) + 500
 
 
 def test_the_tour_has_a_404_page_of_its_own(visitor: Visitor) -> None:

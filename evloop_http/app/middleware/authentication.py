@@ -18,7 +18,7 @@ from ...messages import HTTPError, Response, is_field_value
 from ..answers import CallNext
 from ..request import Request
 
-#: Bytes of `Authorization` that are looked at. Unicode normalisation takes time that grows with the square of the length.
+#: Bytes of `Authorization` that are looked at: the time that Unicode normalization takes grows with their square.
 LONGEST_CREDENTIALS = 1024
 
 Check = Callable[[str, str], bool]
