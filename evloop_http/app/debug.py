@@ -1,10 +1,16 @@
 """The page of an application under work: what went wrong, where, and in answer to which request.
 
-It tells what a stranger must never see, so it goes to this machine only: the peer is a loopback
-address or a Unix socket, and no proxy stands before it, which would make every client of the world
-look like one from here. It shows the traceback with its lines of source, but no values of variables,
-and of the request neither the body nor what looks like a secret. What an exception says of itself
-is shown as it is.
+It tells what a stranger must never see, so it goes to this machine only:
+
+* The peer has a loopback address. A Unix socket is no witness: behind it stands a proxy, as a rule.
+* `Host` names this machine, too. A page of another site can make a browser of this machine ask us, by a name that its
+  owner has led here (DNS rebinding, see `hosts`), and would read the answer.
+* No proxy has passed the request on: it would make every client of the world look like one from here. A proxy tells
+  itself by a header, or by HTTP/1.0, which browsers do not speak and nginx did by default. One that does neither, and
+  puts the name of this machine into `Host`, cannot be told apart. So `debug` is not for a machine with a proxy.
+
+The page shows the traceback with its lines of source, but no values of variables, and of the request neither the
+body nor what looks like a secret. What an exception says of itself is shown as it is.
 """
 
 from __future__ import annotations
@@ -14,6 +20,7 @@ import re
 import traceback
 
 from ..messages import Request, Response
+from .hosts import host_of, is_loopback, is_loopback_address
 
 #: What a proxy adds; a request that bears one of these was not sent from this machine.
 _PROXY_HEADERS = frozenset({"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto",
@@ -37,7 +44,7 @@ td {{ overflow-wrap: anywhere }}
 </style>
 <h1>{error}</h1>
 <p>The handler of <code>{line}</code> failed. This page is shown because the application was made with
-<code>debug=True</code>, and only to this machine.</p>
+<code>debug=True</code>, and only to browsers on this machine.</p>
 <pre>{traceback}</pre>
 <h2>Request</h2>
 <table>
@@ -47,11 +54,10 @@ td {{ overflow-wrap: anywhere }}
 
 
 def is_local(request: Request) -> bool:
-    """Whether a request was sent from this machine, by somebody who may see everything."""
-    address = request.client.removeprefix("::ffff:")
-    if address and address != "::1" and not address.startswith("127."):
+    """Whether a request was sent on this machine, to this machine, and by no proxy."""
+    if not is_loopback_address(request.client) or not is_loopback(host_of(request.host)):
         return False
-    return not request.headers.has_any(_PROXY_HEADERS)
+    return request.version != "1.0" and not request.headers.has_any(_PROXY_HEADERS)
 
 
 def page(request: Request, error: BaseException) -> Response:
@@ -68,7 +74,7 @@ def page(request: Request, error: BaseException) -> Response:
 
 def _facts(request: Request) -> list[tuple[str, str]]:
     """What is shown of a request: names and values."""
-    facts = [("path", request.head.path), ("client", request.client or "a Unix socket")]
+    facts = [("path", request.head.path), ("client", request.client)]
     facts += [(f"parameter {name}", repr(_shown(name, value))) for name, value in request.params.items()]
     for name in request.query:
         facts += [(f"query {name}", str(_shown(name, value))) for value in request.query.get_all(name)]

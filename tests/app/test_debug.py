@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from asking import Fields, answer, content, make_request
 from evloop_http import App, HTTPError, Response
-from evloop_http.app.debug import is_local, page
+from evloop_http.app.debug import page
 
 
 def failing(debug: bool = True) -> App:
@@ -18,23 +20,51 @@ def failing(debug: bool = True) -> App:
     return app
 
 
-def ask(app: App, client: str = "127.0.0.1", headers: Fields = (), target: str = "/x") -> Response:
-    return answer(app, make_request("GET", target, headers, client=client))
+def ask(app: App, client: str = "127.0.0.1", headers: Fields = (), target: str = "/x",
+        host: str = "localhost:8080", version: str = "1.1") -> Response:
+    return answer(app, make_request("GET", target, headers, client=client, host=host, version=version))
 
 
-@pytest.mark.parametrize(("client", "headers", "local"), [
-    ("127.0.0.1", {}, True), ("127.8.9.1", {}, True), ("::1", {}, True), ("", {}, True), ("::ffff:127.0.0.1", {}, True),
-    ("192.0.2.7", {}, False), ("::2", {}, False), ("10.0.0.1", {}, False), ("::ffff:10.0.0.1", {}, False),
-    ("1127.0.0.1", {}, False),
-    ("127.0.0.1", {"X-Forwarded-For": "127.0.0.1"}, False), ("", {"Via": "1.1 proxy"}, False),
-    ("::1", {"Forwarded": "for=1.2.3.4"}, False), ("::1", {"X-Real-IP": "1.2.3.4"}, False),
-])
-def test_the_page_is_for_this_machine_only_and_for_nobody_behind_a_proxy(
-        client: str, headers: dict[str, str], local: bool) -> None:
-    assert is_local(make_request(client=client, headers=headers)) is local
-    response = ask(failing(), client, headers)
+def is_shown(**request: Any) -> bool:
+    """Whether the traceback is shown in answer to such a request."""
+    response = ask(failing(), **request)
     assert response.status == 500
-    assert (b"ZeroDivisionError" in content(response)) is local
+    return b"ZeroDivisionError" in content(response)
+
+
+@pytest.mark.parametrize(("client", "local"), [
+    ("127.0.0.1", True), ("127.8.9.1", True), ("::1", True), ("::ffff:127.0.0.1", True),
+    ("192.0.2.7", False), ("::2", False), ("10.0.0.1", False), ("::ffff:10.0.0.1", False), ("1127.0.0.1", False),
+    ("127.0.0.1.example", False), ("", False),
+])
+def test_the_page_is_for_peers_of_this_machine_and_never_for_a_unix_socket(client: str, local: bool) -> None:
+    assert is_shown(client=client) is local
+
+
+@pytest.mark.parametrize(("host", "local"), [
+    ("localhost", True), ("LocalHost:8080", True), ("localhost.", True), ("app.localhost:1", True),
+    ("127.0.0.1:8080", True), ("127.1.2.3", True), ("[::1]:8080", True), ("[0:0::1]", True),
+    # A page of another site, whose name its owner has led here.
+    ("evil.example", False), ("evil.example:8080", False), ("localhost.evil.example", False), ("xlocalhost", False),
+    ("127.0.0.1.evil.example", False), ("1127.0.0.1", False), ("192.0.2.7", False), ("[::2]", False),
+    ("0.0.0.0", False),
+])
+def test_the_page_is_shown_only_under_a_name_of_this_machine(host: str, local: bool) -> None:
+    assert is_shown(host=host) is local
+
+
+@pytest.mark.parametrize("headers", [
+    {"X-Forwarded-For": "127.0.0.1"}, {"Via": "1.1 proxy"}, {"Forwarded": "for=1.2.3.4"}, {"X-Real-IP": "1.2.3.4"},
+])
+def test_the_page_is_for_nobody_behind_a_proxy(headers: dict[str, str]) -> None:
+    assert not is_shown(headers=headers)
+
+
+def test_the_page_is_for_nobody_who_speaks_http_1_0_as_a_plain_nginx_does() -> None:
+    # `proxy_pass http://127.0.0.1:8080;` and no other line: no header tells of the client.
+    headers = {"Connection": "close"}
+    assert not is_shown(headers=headers, host="127.0.0.1:8080", version="1.0")
+    assert is_shown(headers=headers, host="127.0.0.1:8080")
 
 
 def test_without_debug_nobody_sees_anything(caplog: pytest.LogCaptureFixture) -> None:

@@ -18,10 +18,11 @@ Fields = Mapping[str, str] | Iterable[tuple[str, str]]
 
 
 def make_request(method: str = "GET", target: str = "/", headers: Fields = (), body: bytes = b"",
-                 client: str = "192.0.2.7", scheme: str = "http") -> Request:
+                 client: str = "192.0.2.7", scheme: str = "http", host: str = "test.example:8080",
+                 version: str = "1.1") -> Request:
     """The request that our own parser makes of this head."""
     pairs = headers.items() if isinstance(headers, Mapping) else headers
-    lines = [f"{method} {target} HTTP/1.1", "Host: test.example:8080", f"Content-Length: {len(body)}",
+    lines = [f"{method} {target} HTTP/{version}", f"Host: {host}", f"Content-Length: {len(body)}",
              *[f"{name}: {value}" for name, value in pairs], "", ""]
     head = HeadParser().parse("\r\n".join(lines).encode("latin-1"))
     return Request(head, body, Peer(client, 50000, Origin(scheme=scheme)))
