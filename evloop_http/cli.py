@@ -26,6 +26,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
 from . import App, Limits, Server, StaticFiles, Timeouts, __version__, tls_context
+from .app.hosts import is_loopback_address
+from .app.middleware.hosts import LOOPBACK, trusted_hosts
 from .app.threads import Threads
 from .messages import Application
 from .net.binding import bind_address
@@ -96,6 +98,8 @@ def make_parser() -> argparse.ArgumentParser:
         add_options(command)
     for command in (demo, run):
         add_app_options(command)
+    for command in (demo, files):
+        add_host_option(command)
     return parser
 
 
@@ -133,10 +137,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def add_app_options(parser: argparse.ArgumentParser) -> None:
     """The options of the commands whose application may be an `App`."""
     parser.add_argument("--debug", action="store_true",
-                        help="show clients on this machine the traceback of an unexpected error")
+                        help="show the traceback of an unexpected error to browsers on this machine that ask for it "
+                             "by a name such as localhost; never over a Unix socket, nor to what a proxy is seen to "
+                             "pass on. Not for use behind a proxy: it may not be seen")
     parser.add_argument("--worker-threads", "--workers-threads", type=positive, metavar="N",
                         help="threads for handlers with threaded=True or stream=True (default: the application's "
                              "own number, or 8)")
+
+
+def add_host_option(parser: argparse.ArgumentParser) -> None:
+    """The option of the commands whose application we know to need no other hosts."""
+    parser.add_argument("--trusted-host", action="append", metavar="NAME", dest="trusted_hosts", default=[],
+                        help="answer for this host (or *.example.org), beside --host and the names of this machine, "
+                             "and for no other; may be repeated; * for every host (default: where --host is a loopback "
+                             "address the names of this machine, else every host)")
 
 
 def port(text: str) -> int:
@@ -250,6 +264,8 @@ def serve(options: argparse.Namespace) -> int:
         set_worker_threads(application, getattr(options, "worker_threads", None))
         if getattr(options, "debug", False):
             as_app("--debug", application).debug = True
+        listening = [sock.getsockname()[0] for sock in (plain, secure) if sock is not None]
+        application = guard(options, application, listening)
         server = opened.enter_context(contextlib.closing(make_server(options, application)))
         if plain is not None:
             server.listen(sock=plain)
@@ -264,6 +280,30 @@ def serve(options: argparse.Namespace) -> int:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         server.run(GRACE, ending.on_signal)
     return ending.finish()
+
+
+def guard(options: argparse.Namespace, application: Application, listening: Sequence[str]) -> Application:
+    """Return the application, which answers only for the hosts that the options say.
+
+    Args:
+        listening: the IP addresses that connections are accepted at.
+    """
+    named = getattr(options, "trusted_hosts", None)
+    is_private = bool(listening) and all(map(is_loopback_address, listening))
+    if named is None or not (named or is_private):
+        return application
+    own, _, _ = options.host.partition("%")  # the zone of an IPv6 address is never sent
+    try:
+        check = trusted_hosts([*LOOPBACK, *filter(None, [own]), *named])
+    except ValueError as error:
+        raise Mistake(str(error)) from None
+    if isinstance(application, App):
+        app = application
+    else:
+        app = App()
+        app.mount("/", application)
+    app.middleware(check)
+    return app
 
 
 def set_worker_threads(application: Application, number: int | None) -> None:

@@ -3,7 +3,7 @@
 In reading order:
 
 *The request:* `request` (what a handler sees), `forms` (how a body becomes fields and files), `accept` (which
-of several forms a client prefers).
+of several forms a client prefers), `hosts` (which host it names).
 *Who answers:* `routing` (paths, hosts and mounts to handlers), `answers` (what a handler may return), `later` (a
 response that is not there yet), `threads` (for handlers that wait), `producing` (bodies that a worker produces),
 `errors`, `problems` and `debug` (what becomes of an exception), `application` (all of these together).

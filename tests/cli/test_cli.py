@@ -16,9 +16,10 @@ import ssl
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -99,13 +100,14 @@ def program(*arguments: str | Path, folder: Path, out: int = subprocess.PIPE, **
             started.process.communicate()
 
 
-def fetch(url: str, target: str = "/", context: ssl.SSLContext | None = None) -> tuple[int, str]:
+def fetch(url: str, target: str = "/", context: ssl.SSLContext | None = None,
+          headers: Mapping[str, str] = MappingProxyType({})) -> tuple[int, str]:
     """Status and text of an answer."""
     address = url.partition("://")[2]
     client = http.client.HTTPConnection(address, timeout=PATIENCE) if context is None \
         else http.client.HTTPSConnection(address, timeout=PATIENCE, context=context)
     try:
-        client.request("GET", target, headers={"User-Agent": 'tester "1"'})
+        client.request("GET", target, headers={"User-Agent": 'tester "1"', **headers})
         reply = client.getresponse()
         return reply.status, reply.read().decode()
     finally:
@@ -379,6 +381,48 @@ def test_serve_shows_a_directory_and_logs_in_the_common_format(shop: Path) -> No
              for line in out.splitlines()]
     seen = [found and found.groups() for found in lines]
     assert seen == [("/page.txt", "200"), ("/", "200"), ("/../page.txt", "404")]
+
+
+def statuses(url: str, *hosts: str) -> list[int]:
+    """The statuses of answers to requests for these hosts; of a web page that was led here, say."""
+    return [fetch(url, headers={"Host": host})[0] for host in hosts]
+
+
+@pytest.mark.parametrize("command", ["demo", "serve"])
+def test_a_page_of_another_site_is_not_answered_by_what_listens_on_loopback(command: str, shop: Path) -> None:
+    with program(command, "--port", "0", folder=shop) as served:
+        served.read_banner()
+        assert statuses(served.urls[0], "evil.example", "evil.example:8080", "192.0.2.7") == [421] * 3
+        assert statuses(served.urls[0], "localhost:8080", "x.localhost", "127.0.0.1:1", "[::1]") == [200] * 4
+
+
+@pytest.mark.parametrize(("options", "trusted", "others"), [
+    (["--trusted-host", "a.example", "--trusted-host", "*.b.example"], ["a.example", "x.b.example", "localhost"],
+     ["b.example", "evil.example"]),
+    (["--trusted-host", "*"], ["evil.example", "a"], []),
+    (["--host", "localhost"], ["localhost", "127.0.0.1"], ["evil.example"]),
+    (["--host", "127.0.0.9"], ["localhost", "127.0.0.9"], ["127.0.0.8", "evil.example"]),
+    (["--host", "0.0.0.0"], ["evil.example", "192.0.2.7"], []),
+    (["--host", "0.0.0.0", "--trusted-host", "a.example"], ["a.example", "localhost"], ["evil.example"]),
+])
+def test_the_hosts_that_are_trusted_can_be_chosen(shop: Path, options: list[str], trusted: list[str],
+                                                  others: list[str]) -> None:
+    with program("serve", "--port", "0", *options, folder=shop) as served:
+        served.read_banner()
+        url = served.urls[0].replace("0.0.0.0", "127.0.0.1")
+        assert statuses(url, *trusted, *others) == [200] * len(trusted) + [421] * len(others)
+
+
+@pytest.mark.usefixtures("undone")
+def test_a_trusted_host_that_is_none_is_one_plain_line(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = mistake(capsys, "serve", shop, "--port", "0", "--trusted-host", "http://a.example")
+    assert said.startswith("'http://a.example' is not the name of a host: ")
+
+
+def test_an_application_of_ones_own_is_asked_for_any_host(shop: Path) -> None:
+    with program("run", "shop:app", "--port", "0", folder=shop) as served:
+        served.read_banner()
+        assert statuses(served.urls[0], "evil.example") == [200]
 
 
 def test_a_log_in_json_is_one_object_a_line(shop: Path) -> None:

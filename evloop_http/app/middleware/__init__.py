@@ -1,6 +1,7 @@
 """What runs around all handlers of an application. Each of these functions makes a middleware:
 
     app.middleware(request_id())
+    app.middleware(trusted_hosts(["app.example"]))
     app.middleware(security_headers(hsts=31_536_000))
     app.middleware(cors(["https://app.example"]))
     app.middleware(gzip())
@@ -36,6 +37,9 @@ that reads hands in a function, which works for both:
 The function may also return a response, which takes the place of the one that it received. A body of any kind is
 changed by `response.transform(each, finish)`.
 
+*Around something that is not an `App`.* Middleware belongs to an `App`. Files, a function or anything else that
+answers requests get theirs from an `App` in which they are mounted: `app.mount("/", StaticFiles("."))`.
+
 *Before the body.* When a head announces a body, the application decides first whether to receive it. A middleware
 that refuses requests, or reads the body to find their route, may carry these attributes. Both are functions of the
 request, without its body; they are quick and change nothing:
@@ -54,7 +58,8 @@ from .caching import etag
 from .compression import gzip
 from .cross_origin import cors
 from .headers import request_id, security_headers
+from .hosts import trusted_hosts
 from .intake import body_limit, method_override
 
 __all__ = ["CallNext", "LaterResponse", "Middleware", "after", "basic_auth", "body_limit", "cors", "etag", "gzip",
-           "method_override", "request_id", "security_headers"]
+           "method_override", "request_id", "security_headers", "trusted_hosts"]
