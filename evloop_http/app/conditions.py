@@ -16,13 +16,17 @@ tag may hold a comma, so that cutting at commas would find tags that nobody sent
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from ..messages import Headers, Request
+from ..messages import Body, Fields, Headers, Request, Response
 
 #: The fields that this module reads, in lower case.
 CONDITIONAL = frozenset({"if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range"})
+
+#: Seconds from a `Last-Modified` to a `Date` that make the former a strong validator (RFC 9110 §8.8.2.2).
+_STRONG_AFTER = 1
 
 # RFC 9110 §8.8.3; before it what may stand between the items of a list (§5.6.1)
 _TAG = re.compile(r'[ \t,]*((?:W/)?"[\x21\x23-\x7e\x80-\xff]*")[ \t]*(?=,|\Z)')
@@ -38,6 +42,28 @@ _DATES = tuple(re.compile(form) for form in (
     rf"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day, (?P<day>[0-9]{{2}})-{_MONTH}-(?P<year>[0-9]{{2}}) {_TIME} GMT",
     rf"{_DAY_NAME} {_MONTH} (?P<day>[ 0-9][0-9]) {_TIME} (?P<year>[0-9]{{4}})",
 ))
+
+
+class Shortened(Response):
+    """A 304 or 206, and the 200 that it stands for: the answer to the same request without its conditions or range.
+
+    It must have the fields by which caches tell one 200 from another (RFC 9110 §15.3.7, §15.4.5). A middleware that
+    would have changed those of the 200 finds here what it would have changed.
+
+    Attributes:
+        whole: the 200. Its body is there to be looked at, and may be closed: it is not sent.
+    """
+
+    __slots__ = ("whole",)
+
+    whole: Response
+
+    @classmethod
+    def instead_of(cls, whole: Response, body: Body, status: int, fields: Fields) -> Shortened:
+        """Make a response of fields that were checked already."""
+        response = cls.from_fields(body, status, fields)
+        response.whole = whole
+        return response
 
 
 def evaluate(request: Request, etag: str = "", last_modified: float | None = None, *,
@@ -70,10 +96,17 @@ def evaluate(request: Request, etag: str = "", last_modified: float | None = Non
     return None
 
 
-def range_applies(request: Request, etag: str = "", last_modified: float | None = None) -> bool:
+def range_applies(request: Request, etag: str = "", last_modified: float | None = None, *,
+                  now: float | None = None) -> bool:
     """Whether a range may be sent: the client named no version, or this very one (RFC 9110 §13.1.5).
 
-    A date must be this one to the second; a later one is no proof, for it may be of another version.
+    A date must be this one to the second; a later one is no proof, for it may be of another version. It must also be
+    a strong validator: a second has passed since then (RFC 9110 §8.8.2.2), in which there may have been another change.
+    That is as far as dates go. A client that has fetched something in the very second of its change must not use
+    the date, and we cannot tell; a client that has a tag must use that.
+
+    Args:
+        now: the `Date` of the response, in seconds since 1970; the default is the time.
     """
     value = request.headers.get("if-range")
     if value is None:
@@ -81,7 +114,9 @@ def range_applies(request: Request, etag: str = "", last_modified: float | None 
     if _TAG.fullmatch(value):
         return same_strongly(value.strip(" \t"), etag)
     date = parse_date(value)
-    return date is not None and last_modified is not None and date == int(last_modified)
+    if date is None or last_modified is None or date != int(last_modified):
+        return False
+    return int(time.time() if now is None else now) - date >= _STRONG_AFTER
 
 
 def same_strongly(one: str, other: str) -> bool:
@@ -115,12 +150,14 @@ def _seconds(parts: dict[str, str]) -> int | None:
     year = int(parts["year"])
     if len(parts["year"]) == 2:  # a form older than 1990: what it can mean are the years 1970 to 2069
         year += 1900 if year >= 70 else 2000
+    second = int(parts["second"])
+    is_leap = second == 60  # the grammar has it, the calendar of Python has not
     try:
         date = datetime(year, _MONTHS[parts["month"]], int(parts["day"]), int(parts["hour"]), int(parts["minute"]),
-                        int(parts["second"]), tzinfo=UTC)
+                        second - is_leap, tzinfo=UTC)
     except ValueError:
         return None
-    return int(date.timestamp())
+    return int(date.timestamp()) + is_leap
 
 
 # One function for each field: True or False if it was asked and answered, None if it was not.

@@ -25,7 +25,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..messages import FileBody, HeaderSource, HTTPError, Request, Response, is_token
-from .conditions import evaluate, parse_date
+from .conditions import Shortened, evaluate, parse_date
 from .forms import safe_filename
 from .json import JSON_FIELDS, encode_json
 from .later import after
@@ -260,8 +260,8 @@ def _conditional(request: Request, response: Response, weak: bool) -> Response:
     response.close()
     if status == 412:
         raise HTTPError(412, "This is not the version that was asked for.")
-    kept = [pair for lower, pair in response.headers.fields if lower not in _OF_CONTENT]
-    return Response(status=status, headers=kept)
+    kept = tuple([field for field in response.headers.fields if field[0] not in _OF_CONTENT])
+    return Shortened.instead_of(response, b"", status, kept)
 
 
 @cache

@@ -145,6 +145,12 @@ def test_what_is_no_date_is_none(value: str) -> None:
     assert parse_date(value) is None
 
 
+def test_a_leap_second_is_a_second() -> None:
+    # RFC 9110 §5.6.7: the second is "00" to "60".
+    assert parse_date("Sat, 31 Dec 2016 23:59:60 GMT") == parse_date("Sun, 01 Jan 2017 00:00:00 GMT")
+    assert parse_date("Sat, 31 Dec 2016 23:59:61 GMT") is None
+
+
 @given(st.text(st.characters(max_codepoint=255)) | st.from_regex(
     r"\A[A-Z][a-z]{2}, [0-9]{2} (Jan|Feb|Dec) [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT\Z"))
 def test_any_text_is_a_date_or_none(value: str) -> None:
@@ -164,3 +170,14 @@ def test_a_range_is_of_this_very_version(value: str, applies: bool) -> None:
     assert range_applies(make_request("GET", "/"), '"a"', NOW)
     assert not range_applies(make_request("GET", "/", {"If-Range": value}))
     assert not range_applies(make_request("GET", "/", {"If-Range": 'W/"a"'}), 'W/"a"')
+
+
+def test_a_date_is_a_strong_validator_when_a_second_has_passed_since() -> None:
+    # RFC 9110 §13.1.5, step 1, and §8.8.2.2: within the second of a change there may be another one.
+    request = make_request("GET", "/", {"If-Range": NOW_TEXT})
+    for now, applies in ((NOW, False), (NOW + 0.9, False), (NOW + 1, True), (NOW + 60, True), (NOW - 60, False)):
+        assert range_applies(request, "", NOW + 0.5, now=now) is applies
+
+
+def test_a_tag_is_a_strong_validator_at_once() -> None:
+    assert range_applies(make_request("GET", "/", {"If-Range": '"a"'}), '"a"', NOW, now=NOW)

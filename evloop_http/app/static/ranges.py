@@ -22,8 +22,8 @@ MOST_RANGES = 16
 #: Bytes between two ranges that are sent rather than left out: about what the head of another part costs.
 NEAR = 80
 
-# 18 digits are more than any file has, and fit any integer.
-_SPEC = re.compile(r"([0-9]{0,18})-([0-9]{0,18})")
+# 20 digits are what any client writes for "to the end": 2**64 - 1. The bound keeps `int` quick.
+_SPEC = re.compile(r"([0-9]{0,20})-([0-9]{0,20})")
 
 
 class Range(NamedTuple):

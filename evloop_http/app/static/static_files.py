@@ -26,7 +26,7 @@ from urllib.parse import quote
 
 from ...messages import GATHER, Body, FileBody, HTTPError, Preparation, Request, Response, make_field
 from ..accept import quality
-from ..conditions import CONDITIONAL, evaluate, range_applies
+from ..conditions import CONDITIONAL, Shortened, evaluate, range_applies
 from ..problems import busy
 from .files import SMALL_FILE, FileCache, examine, identity_at, identity_of, open_regular, read_exactly
 from .listing import Listings
@@ -277,7 +277,7 @@ def _answer(request: Request, shown: Representation, file: io.FileIO | io.BytesI
     status = evaluate(request, shown.etag, shown.modified)
     if status == 304:
         file.close()
-        return Response.from_fields(b"", 304, shown.unchanged)
+        return Shortened.instead_of(_whole(shown, file), b"", 304, shown.unchanged)
     if status is not None:
         raise HTTPError(status, "The file is not the one that was expected.")
     value = request.headers.get("range")
@@ -291,11 +291,17 @@ def _answer(request: Request, shown: Representation, file: io.FileIO | io.BytesI
         raise HTTPError(416, "The range lies outside of the file.", {"Content-Range": f"bytes */{shown.size}"})
     if len(ranges) == 1:
         field = make_field("Content-Range", ranges[0].content_range(shown.size))
-        return Response.from_fields(_part(file, ranges[0]), 206, (*shown.fields, field))
+        return Shortened.instead_of(_whole(shown, file), _part(file, ranges[0]), 206, (*shown.fields, field))
     parts = MultipartBody(file, shown.size, ranges, shown.content_type)
     fields = [field for field in shown.fields if field[0] != "content-type"]
     fields += [make_field("Content-Type", parts.content_type), make_field("Content-Length", str(parts.length))]
-    return Response.from_fields(parts, 206, tuple(fields))
+    return Shortened.instead_of(_whole(shown, file), parts, 206, tuple(fields))
+
+
+def _whole(shown: Representation, file: io.FileIO | io.BytesIO) -> Response:
+    """The answer with all of a file, not to be sent."""
+    body = FileBody(file, 0, shown.size) if shown.body is None else shown.body
+    return Response.from_fields(body, 200, shown.fields)
 
 
 def _part(file: io.FileIO | io.BytesIO, part: Range) -> Body:

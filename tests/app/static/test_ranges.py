@@ -21,12 +21,15 @@ from evloop_http.app.static.ranges import MOST_RANGES, NEAR, MultipartBody, Rang
     (f"bytes=0-9,{11 + NEAR}-200", [(0, 10), (11 + NEAR, 201)]), ("bytes=900-,0-0,-100", [(900, 1000), (0, 1)]),
     ("bytes=700-709,0-9,705-715,1-2", [(700, 716), (0, 10)]), ("bytes=1000-,0-0", [(0, 1)]),
     ("bytes=500-500,0-0,400-500", [(400, 501), (0, 1)]),
-    ("bytes=1000-", []), ("bytes=-0", []), ("bytes=1000-1001,-0,2000-", []), ("bytes=999999999999999999-", []),
+    ("bytes=1000-", []), ("bytes=-0", []), ("bytes=1000-1001,-0,2000-", []), ("bytes=99999999999999999999-", []),
+    # What clients write for "to the end": their largest integer.
+    ("bytes=100-9223372036854775807", [(100, 1000)]), ("bytes=100-18446744073709551615", [(100, 1000)]),
+    ("bytes=-18446744073709551615", [(0, 1000)]),
     ("", None), ("bytes", None), ("bytes=", None), ("bytes=,", None), ("bytes=-", None), ("bytes=5-4", None),
     ("bytes=0-0,5-4", None),
     ("bytes=0-0,x", None), ("bytes=0-0 1-1", None), ("bytes=+1-2", None), ("bytes=1-2-3", None),
     ("bytes=--1", None), ("bytes=1_0-20", None), ("bytes=\u0661-", None), ("items=0-0", None), ("bytes=0.0-1", None),
-    ("bytes=9999999999999999999-", None), ("bytes=0-0;q=1", None), ("bytes=0 - 0", None),
+    ("bytes=100000000000000000000-", None), ("bytes=0-0;q=1", None), ("bytes=0 - 0", None),
 ])
 def test_ranges_are_read(value: str, expected: list[tuple[int, int]] | None) -> None:
     assert parse_ranges(value, 1000) == expected

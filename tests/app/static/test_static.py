@@ -489,6 +489,19 @@ def test_if_range_sends_the_whole_file_unless_it_is_the_one_the_client_knows(fil
         assert (response.status, content(response)) == (status, b"234" if status == 206 else b"0123456789")
 
 
+def test_a_range_by_date_is_not_sent_in_the_second_of_a_change(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # RFC 9110 §8.8.2.2: the client may have the first of two versions of one second.
+    path = tmp_path / "a"
+    path.write_bytes(b"second version")
+    now = 1_700_000_000.5
+    monkeypatch.setattr(time, "time", lambda: now)
+    for age, status in ((0, 200), (60, 206)):
+        os.utime(path, (now - age, now - age))
+        asked = {"Range": "bytes=0-5", "If-Range": formatdate(now - age, usegmt=True)}
+        assert fetch(StaticFiles(tmp_path), "/a", asked).status == status
+
+
 def parts_of(response: Response) -> list[tuple[str, str, bytes]]:
     """Type, place and bytes of every part, as the standard library's mail parser reads them."""
     head = f"Content-Type: {response.headers['Content-Type']}\r\n\r\n".encode()
