@@ -113,13 +113,17 @@ class Request(messages.Request):
 
     @cached_property
     def cookies(self) -> dict[str, str]:
-        """Cookies by name; of several of one name the first. Those without a name are dropped (CVE-2023-23934)."""
+        """Cookies by name; of several of one name the first. Those without a name are dropped (CVE-2023-23934).
+
+        Quotes around a value are no part of it if there are two (RFC 6265 §4.1.1). What a script put into
+        `document.cookie` comes in UTF-8; a cookie whose bytes are not UTF-8 is read as Latin-1.
+        """
         cookies: dict[str, str] = {}
         for pair in self.headers.get("cookie", "").split(";"):
-            name, equals, value = pair.partition("=")
+            name, equals, value = (pair if pair.isascii() else _as_utf8(pair)).partition("=")
             name = name.strip(" \t")
             if name and equals:
-                cookies.setdefault(name, value.strip(" \t").removeprefix('"').removesuffix('"'))
+                cookies.setdefault(name, _unquoted(value.strip(" \t")))
         return cookies
 
     def accepts(self, media_type: str) -> bool:
@@ -151,6 +155,19 @@ class Request(messages.Request):
             raise RuntimeError("request.browser needs a library: pip install 'evloop-http[browser]'") from None
         found = parse_user_agent(self.user_agent[:_LONGEST_AGENT])
         return found.family if found is not None else "your browser"
+
+
+def _as_utf8(text: str) -> str:
+    """Return text of a header, which was read as Latin-1, as UTF-8 if it is that."""
+    try:
+        return text.encode("latin-1").decode()
+    except UnicodeError:
+        return text
+
+
+def _unquoted(value: str) -> str:
+    is_quoted = len(value) >= 2 and value[0] == value[-1] == '"'
+    return value[1:-1] if is_quoted else value
 
 
 def _refuse(status: int, message: str, headers: Headers) -> bytes:

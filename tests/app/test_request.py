@@ -136,9 +136,22 @@ def test_what_another_program_wrote_as_json_is_read_back(value: Any) -> None:
     ("a=b=c", {"a": "b=c"}),
     ("a=first; a=second", {"a": "first"}),
     ("=nameless; nothing; a=1; ==x", {"a": "1"}),
+    # RFC 6265 §4.1.1: a pair of quotes, or none.
+    ('a="x; b=x"; c="; d=""; e="""', {"a": '"x', "b": 'x"', "c": '"', "d": "", "e": '"'}),
+    ('a="E=mc2; b= "y" ', {"a": '"E=mc2', "b": "y"}),
 ])
 def test_cookies_are_read_by_name(sent: str, cookies: dict[str, str]) -> None:
     assert make_request(headers={"Cookie": sent}).cookies == cookies
+
+
+@pytest.mark.parametrize(("sent", "cookies"), [
+    ("a=André".encode(), {"a": "André"}), ("a=日本; é=\"ü\"".encode(), {"a": "日本", "é": "ü"}),
+    ("a=André".encode("latin-1"), {"a": "André"}), (b"a=\xc3", {"a": "\xc3"}), (b"a=\xed\xa0\x80", {"a": "\xed\xa0\x80"}),
+    # One cookie says nothing about the next, which may be of another program.
+    ("a=é; ".encode() + b"b=\xe9", {"a": "é", "b": "é"}),
+])
+def test_cookies_are_read_as_utf_8_or_else_as_latin_1(sent: bytes, cookies: dict[str, str]) -> None:
+    assert make_request(headers={"Cookie": sent.decode("latin-1")}).cookies == cookies
 
 
 def test_cookies_may_come_in_several_fields() -> None:
