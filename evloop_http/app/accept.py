@@ -5,8 +5,13 @@ Each is a list of names with a weight from 0 to 1 (RFC 9110 §12.4.2), some of t
     text/html, application/xml;q=0.9, */*;q=0.8        gzip, br;q=1.0, *;q=0
 
 The most specific name that covers an item gives its weight; 0 means "not that". An element that is
-malformed counts as not sent. Parameters other than `q` are passed over: a client that sends
-`application/json; charset=utf-8` means JSON. Of one name sent twice the higher weight counts.
+malformed counts as not sent. Of one name sent twice the higher weight counts.
+
+*Parameters of media types* (RFC 9110 §12.5.1). `text/plain;format=flowed` covers only what has this parameter, and
+`text/plain` whatever parameters it has, `text/html; charset=utf-8` of `text/html` for example. The more parameters, the
+more specific. There are two allowances. `charset` is passed over: a client that sends `application/json;
+charset=utf-8` means JSON. And where a header names a type only with parameters, and nothing else covers it, the
+type is taken for it: better than to answer 406.
 
 That `identity` is an encoding that goes without saying, only `choose_coding` knows, and that `en`
 covers `en-GB`, only the caller.
@@ -21,11 +26,17 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-#: name to (weight, place): the earlier in the header, the higher the place
-Weights = Mapping[str, tuple[float, int]]
+Parameters = frozenset[str]
+#: name, then parameters, to (weight, place): the earlier in the header, the higher the place
+Weights = Mapping[str, Mapping[Parameters, tuple[float, int]]]
+#: how well an item is covered: weight, exactness of the name, number of parameters, place
+Rank = tuple[float, int, int, int]
 
 # At most three digits by the grammar; ".2" without its zero was the default of Java's for years.
 _WEIGHT = re.compile(r"[01](?:\.[0-9]{0,9})?|\.[0-9]{1,9}")
+_PASSED_OVER = frozenset({"", "q", "charset"})
+_NONE: Parameters = frozenset()
+_UNCOVERED: Rank = (0.0, -1, 0, 0)
 #: Characters; what longer headers say is not remembered, or a few clients could fill the memory.
 _LONG = 256
 
@@ -35,7 +46,7 @@ def quality(header: str | None, item: str) -> float:
 
     Args:
         header: `Accept` or one of its kin; None if there is none.
-        item: a media type, an encoding, a language.
+        item: a media type, with parameters or without; an encoding; a language.
     """
     return 1.0 if header is None else _rank(_weights(header), item)[0]
 
@@ -50,7 +61,7 @@ def prefers(header: str | None, offers: Sequence[str]) -> str | None:
     if header is None:
         return offers[0] if offers else None
     weights = _weights(header)
-    best: tuple[float, int, int] = (0.0, 0, 0)
+    best = _UNCOVERED
     chosen = None
     for offer in offers:
         rank = _rank(weights, offer)
@@ -82,15 +93,24 @@ def _choose(accepted: str, offered: tuple[str, ...]) -> str:
 _remembered_choice = lru_cache(maxsize=64)(_choose)
 
 
-def _rank(weights: Weights, item: str) -> tuple[float, int, int]:
-    """Weight, exactness and place of the most exact name that covers an item."""
-    item = item.lower()
-    main, slash, _ = item.partition("/")
-    for exactness, name in ((2, item), (1, f"{main}/*"), (0, "*/*" if slash else "*")):
-        if name in weights:
-            weight, place = weights[name]
-            return weight, exactness, place
-    return 0.0, 0, 0
+def _rank(weights: Weights, item: str) -> Rank:
+    """Return how well the most specific name covers an item."""
+    name, parameters = item.lower(), _NONE
+    if ";" in name:
+        name, *words = name.split(";")
+        name, parameters = name.strip(" \t"), _parameters(words)
+    main, slash, _ = name.partition("/")
+    for exactness, known in ((2, name), (1, f"{main}/*"), (0, "*/*" if slash else "*")):
+        named = weights.get(known)
+        covering = [] if named is None else [words for words in named if words <= parameters]
+        if named is not None and covering:
+            most = max(covering, key=len)
+            weight, place = named[most]
+            return weight, exactness, len(most), place
+    if not parameters and name in weights:
+        weight, place = max(weights[name].values())
+        return weight, -1, 0, place
+    return _UNCOVERED
 
 
 def _weights(header: str) -> Weights:
@@ -98,24 +118,35 @@ def _weights(header: str) -> Weights:
 
 
 def _parse(header: str) -> Weights:
-    weights: dict[str, tuple[float, int]] = {}
+    weights: dict[str, dict[Parameters, tuple[float, int]]] = {}
     for place, element in enumerate(header.split(",")):
-        name, *parameters = element.split(";")
-        name = name.strip(" \t").lower()
-        weight = _weight(parameters)
-        if name and weight is not None and (name not in weights or weights[name][0] < weight):
-            weights[name] = (weight, -place)
+        name, *words = element.lower().split(";")
+        name = name.strip(" \t")
+        weight = _weight(words)
+        if not name or weight is None:
+            continue
+        named = weights.setdefault(name, {})
+        parameters = _parameters(words) if words else _NONE
+        if parameters not in named or named[parameters][0] < weight:
+            named[parameters] = (weight, -place)
     return weights
 
 
 _remembered = lru_cache(maxsize=64)(_parse)
 
 
-def _weight(parameters: list[str]) -> float | None:
-    """What `q` says, 1 if it is not there; None if it is malformed."""
-    for parameter in parameters:
-        name, _, value = parameter.partition("=")
-        if name.strip(" \t") in ("q", "Q"):
+def _weight(words: list[str]) -> float | None:
+    """Return what `q` says, 1 if it is not there; None if it is malformed."""
+    for word in words:
+        name, _, value = word.partition("=")
+        if name.strip(" \t") == "q":
             value = value.strip(" \t")
             return min(float(value), 1.0) if _WEIGHT.fullmatch(value) else None
     return 1.0
+
+
+def _parameters(words: list[str]) -> Parameters:
+    """Return the parameters that tell types apart, each in one spelling."""
+    pairs = [word.partition("=") for word in words]
+    named = [(name.strip(" \t"), value.strip(" \t").strip('"')) for name, _, value in pairs]
+    return frozenset([f"{name}={value}" for name, value in named if name not in _PASSED_OVER])

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asking import make_request
 from evloop_http.app.accept import choose_coding, prefers, quality
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
@@ -64,9 +65,48 @@ def test_an_item_has_the_weight_of_the_most_exact_name(header: str | None, item:
     assert quality(header, item) == weight
 
 
+# RFC 9110 §12.5.1, its example and its table
+TABLE = ("text/*;q=0.3, text/plain;q=0.7, text/plain;format=flowed,\n"
+         "       text/plain;format=fixed;q=0.4, */*;q=0.5").replace("\n", "")
+
+
+@pytest.mark.parametrize(("item", "weight"), [
+    ("text/plain;format=flowed", 1.0), ("text/plain", 0.7), ("text/html", 0.3), ("image/jpeg", 0.5),
+    ("text/plain;format=fixed", 0.4), ("text/html;level=3", 0.3),
+    ("text/plain; Format=Flowed; charset=utf-8", 1.0), ('text/plain;format="flowed"', 1.0),
+    ("text/plain;format=other", 0.7), ("text/plain; charset=utf-8", 0.7),
+])
+def test_parameters_count_as_in_the_table_of_the_rfc(item: str, weight: float) -> None:
+    assert quality(TABLE, item) == weight
+
+
+@pytest.mark.parametrize(("header", "item", "weight"), [
+    # RFC 9110 §12.5.1: a range without parameters covers a type with any.
+    ("text/html", "text/html; charset=utf-8", 1.0), ("text/html;q=0.5", "text/html;level=1", 0.5),
+    ("text/*;q=0.5", "text/html;level=1", 0.5),
+    ("text/html;level=1;q=0.4, text/html;level=1;x=y;q=0.2", "text/html;x=y;level=1;z=0", 0.2),
+    ("text/html;level=1", "text/html;level=2", 0.0), ("text/html;level=1, */*;q=0.1", "text/html;level=2", 0.1),
+    ("text/html;level=1, */*;q=0.1", "text/html", 0.1),
+    # Whatever its place, `q` is the weight.
+    ("text/html;q=0.4;level=1", "text/html;level=1", 0.4),
+    # What the client means.
+    ("application/json; charset=utf-8, */*;q=0.1", "application/json", 1.0),
+    ("text/html;level=1;q=0.4, text/html;level=2;q=0.6", "text/html", 0.6),
+    ("text/html;;", "text/html", 1.0),
+])
+def test_a_range_with_parameters_covers_what_has_them(header: str, item: str, weight: float) -> None:
+    assert quality(header, item) == weight
+    assert quality(header + " " * 300, item) == weight
+
+
+def test_an_offer_with_a_parameter_is_chosen_as_it_was_offered() -> None:
+    assert prefers("text/html, */*;q=0.1", ("text/plain", "text/html; charset=utf-8")) == "text/html; charset=utf-8"
+    assert make_request(headers={"Accept": "text/html"}).accepts("text/html; charset=utf-8")
+
+
 @given(st.text(st.sampled_from("ab/*;q=,.01 \t\"\\"), max_size=300))
 def test_any_header_is_read_and_what_is_chosen_was_offered_and_is_wanted(header: str) -> None:
-    offers = ("a/b", "b/a", "a")
+    offers = ("a/b", "b/a", "a", "a/b;a=0", "a/*;b=a")
     chosen = prefers(header, offers)
     weights = {offer: quality(header, offer) for offer in offers}
     assert all(0 <= weight <= 1 for weight in weights.values())
@@ -76,7 +116,7 @@ def test_any_header_is_read_and_what_is_chosen_was_offered_and_is_wanted(header:
 
 
 def test_a_header_of_any_length_is_read_in_one_pass() -> None:
-    header = "a/b;" * 50_000 + "q=0.5," * 50_000 + "text/html"
+    header = "a/b;" * 50_000 + "q=0.5," * 50_000 + "a/b;x=y;z=1," * 10_000 + "text/html"
     assert prefers(header, OFFERS) == "text/html"
     assert quality(header, "text/html") == 1.0
 
