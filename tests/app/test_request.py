@@ -146,7 +146,8 @@ def test_cookies_are_read_by_name(sent: str, cookies: dict[str, str]) -> None:
 
 @pytest.mark.parametrize(("sent", "cookies"), [
     ("a=André".encode(), {"a": "André"}), ("a=日本; é=\"ü\"".encode(), {"a": "日本", "é": "ü"}),
-    ("a=André".encode("latin-1"), {"a": "André"}), (b"a=\xc3", {"a": "\xc3"}), (b"a=\xed\xa0\x80", {"a": "\xed\xa0\x80"}),
+    ("a=André".encode("latin-1"), {"a": "André"}), (b"a=\xc3", {"a": "\xc3"}),
+    (b"a=\xed\xa0\x80", {"a": "\xed\xa0\x80"}),
     # One cookie says nothing about the next, which may be of another program.
     ("a=é; ".encode() + b"b=\xe9", {"a": "é", "b": "é"}),
 ])
