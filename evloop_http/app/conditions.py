@@ -101,9 +101,9 @@ def range_applies(request: Request, etag: str = "", last_modified: float | None 
     """Whether a range may be sent: the client named no version, or this very one (RFC 9110 §13.1.5).
 
     A date must be this one to the second; a later one is no proof, for it may be of another version. It must also be
-    a strong validator: a second has passed since then (RFC 9110 §8.8.2.2), in which there may have been another change.
-    That is as far as dates go. A client that has fetched something in the very second of its change must not use
-    the date, and we cannot tell; a client that has a tag must use that.
+    a strong validator: that second must be over (RFC 9110 §8.8.2.2), because there may be another change in it.
+    We cannot tell whether a client fetched its copy within that second. Such a client must not use the date, and
+    a client that has a tag must use the tag.
 
     Args:
         now: the `Date` of the response, in seconds since 1970; the default is the time.

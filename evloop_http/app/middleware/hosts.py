@@ -1,7 +1,7 @@
-"""Only requests for hosts that this site has: what a browser was led here for under another name is refused.
+"""Answer only requests for the hosts of this site.
 
-See `app.hosts` for the attack. A proxy or a cache in front has a similar reason: an application that makes links of
-`Host` would let a stranger choose where they lead (a password reset by mail, say).
+See `app.hosts` for the attack on a server of one's own machine (DNS rebinding). A public site has another reason: if an
+application makes links of `Host`, a stranger can choose where they lead, in a mail about a lost password for example.
 """
 
 from __future__ import annotations
