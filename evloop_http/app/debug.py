@@ -3,8 +3,8 @@
 It tells what a stranger must never see, so it goes to this machine only:
 
 * The peer has a loopback address. A Unix socket is no witness: behind it stands a proxy, as a rule.
-* `Host` names this machine, too. A page of another site can make a browser on this machine send us requests, under a name
-  that its owner has pointed here (DNS rebinding, see `hosts`), and could read the response.
+* `Host` names this machine, too. A page of another site can make a browser on this machine send us requests, under a
+  name that its owner has pointed here (DNS rebinding, see `hosts`), and could read the response.
 * No proxy has passed the request on: it would make every client of the world look like one from here. A proxy shows
   itself by a header, or by HTTP/1.0, which browsers do not speak and nginx did by default. One that does neither, and
   puts the name of this machine into `Host`, looks like a browser here. So never use `debug` behind a proxy.
