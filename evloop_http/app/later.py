@@ -30,6 +30,7 @@ from typing import Any, NoReturn, Self, overload
 
 from ..messages import Answer, Fields, Headers, HeaderSource, HTTPError, MutableHeaders, Response, make_field
 from ..messages.bodies import Each, Finish
+from ..messages.futures import OwnedFuture, give_up, wait_for
 from .answers import to_response
 
 #: Reads or changes a response. It may return another one in its place; None means the same one.
@@ -83,11 +84,12 @@ class LaterResponse(Response):
     def start(self) -> Future[Response]:
         """Return the future of the response with all changes made. Nothing can be recorded any more.
 
-        To cancel it is to cancel the future that it waits for.
+        To cancel it is to cancel the future that it waits for, if that is an `OwnedFuture`. Others may wait for
+        another future too.
         """
         outcome = _Outcome(self._source)
         link = _Link(self._source, outcome, self._steps)
-        self._source.add_done_callback(link.pass_on)
+        wait_for(self._source, link, link.pass_on)
         outcome.add_done_callback(link.pass_back)
         return outcome
 
@@ -116,7 +118,7 @@ class LaterResponse(Response):
         self.then(lambda response: response.transform(each, finish))
 
     def close(self) -> None:
-        """Give up on the response: cancel the future, or close the response when it is there."""
+        """Give up on the response: cancel the future if it is owned, or close the response when it is there."""
         self.start().cancel()
 
     def __repr__(self) -> str:
@@ -139,7 +141,7 @@ class LaterResponse(Response):
         self.then(partial(_set, "body", body))
 
 
-class _Outcome(Future[Response]):
+class _Outcome(OwnedFuture[Response]):
     """The future of a response with all changes made."""
 
     def __init__(self, source: Future[Any]) -> None:
@@ -260,8 +262,9 @@ class _Link:
     def pass_back(self, outcome: Future[Response]) -> None:
         """The outcome is done: if nobody wants it any more, nobody wants its source."""
         source = self._source
-        if source is not None and outcome.cancelled():
-            source.cancel()
+        if source is not None and outcome.cancelled() and give_up(source, self, _discard):
+            self._source = self._outcome = None
+            self._steps = []
 
 
 def _finish(outcome: Future[Response], steps: list[Step], done: Future[Any]) -> None:

@@ -24,6 +24,8 @@ from itertools import count
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
+from ..messages.futures import OwnedFuture
+
 logger = logging.getLogger("evloop_http.app")
 
 _here = threading.local()
@@ -81,7 +83,7 @@ class _Job:
 
     def __init__(self, call: _Call) -> None:
         self.call = call
-        self.future: Future[Any] = Future()
+        self.future: Future[Any] = OwnedFuture()
         self.home = threading.get_ident()
 
 

@@ -30,6 +30,7 @@ from ..messages import (
     TooSlow,
     Upgrade,
 )
+from ..messages.futures import give_up, wait_for
 from .failures import check_body, close_quietly, ensure_response, error_response, file_length, result_of
 from .in_flight import InFlight
 from .line import Line
@@ -255,16 +256,15 @@ class Exchange:
             if not self._kept and request.incoming is None:
                 self._keep(len(request.body))
             self._future = answer
-            answer.add_done_callback(partial(self._line.later, self._on_outcome, head))
+            wait_for(answer, self, partial(self._line.later, self._on_outcome, head))
 
     def _on_outcome(self, head: RequestHead, future: Future[Response]) -> None:
         """Respond with what a future contains. By now, perhaps nobody waits for it any more."""
         if self._future is future and self.responding is HANDLING:
             self._future = None
             self.respond(result_of(head, future))
-        elif not future.cancelled():
-            self._shared.left_at_work.pop(future, None)
-            close_quietly(result_of(head, future))
+        else:
+            _close_unwanted(self._shared, head, future)
 
     def respond(self, response: Response) -> None:
         """Begin with the response."""
@@ -411,13 +411,13 @@ class Exchange:
         """Tell the application, if it is still at work, that nobody waits for it any more."""
         if self._request is not None:
             self._request.disconnected = True
-        future = self._future
-        if future is not None:
-            request = self.in_flight()
-            if request is not None and request.in_thread:
-                self._shared.leave_at_work(future, request)
-            self._future = None
-            future.cancel()
+        future, running = self._future, self.in_flight()
+        self._future = None
+        if future is not None and self.head is not None:
+            if running is not None and running.in_thread:
+                self._shared.leave_at_work(future, running)
+            call_in_loop = self._shared.reactor.call_soon_threadsafe
+            give_up(future, self, partial(call_in_loop, _close_unwanted, self._shared, self.head))
         self._lose_body()
 
     def end(self) -> None:
@@ -444,6 +444,13 @@ class Exchange:
 
 def _no_memory() -> Response:
     return HTTPError(503, "The server has too many requests in work.", {"Retry-After": "5"}).response()
+
+
+def _close_unwanted(shared: Shared, head: RequestHead, future: Future[Response]) -> None:
+    """Close the response of a future for which nobody waits any more."""
+    shared.left_at_work.pop(future, None)
+    if not future.cancelled():
+        close_quietly(result_of(head, future))
 
 
 def _is_produced(response: Response) -> bool:

@@ -19,6 +19,7 @@ from asking import PATIENCE, answer, content, make_request
 from evloop_http import App, FileBody, HTTPError, Request, Response, Server, StaticFiles, after
 from evloop_http.app.middleware import CallNext
 from evloop_http.messages import GATHER
+from evloop_http.messages.futures import OwnedFuture
 
 NOTHING: dict[str, str] = {}
 
@@ -290,12 +291,24 @@ def test_after_passes_an_error_and_a_cancellation_on() -> None:
         later.result(0)
 
 
-def test_to_cancel_what_after_returned_is_to_cancel_what_it_waits_for() -> None:
-    waiting: Future[Response] = Future()
+@pytest.mark.parametrize("kind", [Future, OwnedFuture])
+def test_to_cancel_what_after_returned_is_to_cancel_what_it_waits_for_if_that_is_owned(
+        kind: type[Future[Response]]) -> None:
+    waiting = kind()
     later = after(after(waiting, lambda response: response), lambda response: response)
     assert isinstance(later, Future)
     assert later.cancel()
-    assert waiting.cancelled()
+    assert waiting.cancelled() is (kind is OwnedFuture)
+
+
+def test_a_future_that_several_wait_for_serves_those_who_are_left() -> None:
+    shared: Future[Response] = Future()
+    first, second = (after(shared, lambda response: response) for _ in range(2))
+    assert isinstance(first, Future)
+    assert isinstance(second, Future)
+    assert first.cancel()
+    shared.set_result(Response("for all"))
+    assert content(second.result(0)) == b"for all"
 
 
 def test_a_response_that_nobody_waits_for_any_more_is_closed(tmp_path: Path) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,7 +17,8 @@ from evloop_http.app import responses
 from evloop_http.app.cookies import delete_cookie, set_cookie
 from evloop_http.app.later import LaterResponse
 from evloop_http.app.middleware import CallNext
-from evloop_http.messages import Headers
+from evloop_http.messages import Headers, Pipe
+from evloop_http.messages.futures import OwnedFuture
 
 
 def changed(change: Callable[[Any], object], response: Response) -> tuple[Response, Response]:
@@ -117,10 +121,36 @@ def test_it_can_be_shown() -> None:
     assert later.headers.setdefault("X", "1") == "1"
 
 
-def test_to_close_it_is_to_cancel_what_it_waits_for() -> None:
-    source: Future[Response] = Future()
+@pytest.mark.parametrize("kind", [Future, OwnedFuture])
+def test_to_close_it_is_to_cancel_what_it_waits_for_if_that_is_owned(kind: type[Future[Response]]) -> None:
+    source = kind()
     LaterResponse(source).close()
-    assert source.cancelled()
+    assert source.cancelled() is (kind is OwnedFuture)
+
+
+@pytest.mark.parametrize("kind", [Future, OwnedFuture])
+def test_what_comes_for_a_response_that_was_given_up_is_closed(kind: type[Future[Response]]) -> None:
+    closed: list[str] = []
+    source = kind()
+    source.set_running_or_notify_cancel()
+    LaterResponse(source).close()
+    source.set_result(Response(Pipe(on_close=lambda: closed.append("closed"))))
+    assert closed == ["closed"]
+
+
+def test_a_future_keeps_nothing_of_the_responses_that_were_given_up() -> None:
+    source: Future[Response] = Future()
+    seen = []
+    gc.disable()
+    try:
+        for _ in range(100):
+            change = partial(after, function=lambda response: None)
+            seen.append(weakref.ref(change))
+            LaterResponse(source).then(change).close()
+        del change
+        assert not any(ref() for ref in seen)
+    finally:
+        gc.enable()
 
 
 def test_to_wait_for_what_is_cancelled_is_a_503() -> None:
@@ -287,4 +317,5 @@ def test_an_answer_that_a_middleware_throws_away_hurts_nobody(app: App, pending:
         return "closed today"
 
     assert content(answer(app, make_request())) == b"closed today"
-    assert pending[0].cancelled()
+    assert not pending[0].cancelled()
+    pending[0].set_result("for nobody")

@@ -30,6 +30,7 @@ from evloop_http.messages import (
     Request,
     Response,
 )
+from evloop_http.messages.futures import OwnedFuture
 from evloop_http.net.transport import HIGH_WATER, READ_SIZE
 from evloop_http.server import lingering
 from evloop_http.server.connection import EVENT_BUDGET, READ_AHEAD, Connection
@@ -377,8 +378,9 @@ def test_lingering_ends_by_deadline_when_the_peer_does_not_close(serve: Serve) -
     assert not peer.sock.aborted
 
 
-def test_an_application_that_takes_too_long_gets_503_said_for_it(serve: Serve) -> None:
-    application = Later()
+@pytest.mark.parametrize("kind", [Future, OwnedFuture])
+def test_an_application_that_takes_too_long_gets_503_said_for_it(serve: Serve, kind: type[Future[Response]]) -> None:
+    application = Later(kind)
     net = serve(application, timeouts=Timeouts(handler=5))
     peer = net.connect()
     peer.send(GET + GET)
@@ -386,7 +388,7 @@ def test_an_application_that_takes_too_long_gets_503_said_for_it(serve: Serve) -
     assert peer.statuses == [503]
     assert peer.answers()[0].headers["connection"] == "close"
     assert application.requests[0].disconnected
-    assert application.futures[0].cancelled()
+    assert application.futures[0].cancelled() is (kind is OwnedFuture)
     assert len(application.requests) == 1
 
 
@@ -1132,8 +1134,10 @@ def test_a_future_that_brings_no_response_is_answered_with_an_error(
     assert peer.state() == "idle"
 
 
-def test_a_request_is_told_when_the_peer_goes(serve: Serve) -> None:
-    later = Later()
+@pytest.mark.parametrize("kind", [Future, OwnedFuture])
+def test_a_request_is_told_when_the_peer_goes_and_its_future_is_cancelled_if_it_is_its_own(
+        serve: Serve, kind: type[Future[Response]]) -> None:
+    later = Later(kind)
     net = serve(later)
     peer = net.connect()
     peer.send(GET)
@@ -1141,11 +1145,50 @@ def test_a_request_is_told_when_the_peer_goes(serve: Serve) -> None:
     assert (request.disconnected, future.cancelled()) == (False, False)
     peer.reset()
     assert peer.state() == "closed"
-    assert (request.disconnected, future.cancelled()) == (True, True)
+    assert (request.disconnected, future.cancelled()) == (True, kind is OwnedFuture)
 
 
-def test_an_answer_for_a_peer_that_has_gone_is_closed(serve: Serve) -> None:
-    later = Later()
+@pytest.mark.parametrize("leave", [lambda peer: peer.end(), lambda peer: peer.reset()], ids=["ends", "resets"])
+def test_a_future_that_several_requests_share_is_not_cancelled_by_the_first_client_that_leaves(
+        serve: Serve, leave: Callable[[Any], None]) -> None:
+    """The fault: the others were answered with 503."""
+    shared: Future[Response] = Future()
+    net = serve(lambda request: shared)
+    peers = [net.connect() for _ in range(3)]
+    for peer in peers:
+        peer.send(GET)
+    leave(peers[0])
+    peers[1].reset()
+    shared.set_result(Response("for all"))
+    net.settle()
+    assert [answer.body for answer in peers[2].answers()] == [b"for all"]
+    assert peers[1].got == b""
+
+
+def test_a_future_that_is_shared_for_long_keeps_nothing_of_the_clients_that_came_and_left(serve: Serve) -> None:
+    shared: Future[Response] = Future()
+    seen: list[weakref.ref[Request]] = []
+
+    def application(request: Request) -> Future[Response]:
+        seen.append(weakref.ref(request))
+        return shared
+
+    net = serve(application)
+    gc.disable()
+    try:
+        for _ in range(100):
+            peer = net.connect()
+            peer.send(GET)
+            peer.reset()
+        assert not any(ref() for ref in seen)
+        assert len(shared._done_callbacks) == 1  # type: ignore[attr-defined]
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("kind", [Future, OwnedFuture])
+def test_an_answer_for_a_peer_that_has_gone_is_closed(serve: Serve, kind: type[Future[Response]]) -> None:
+    later = Later(kind)
     net = serve(later)
     peer = net.connect()
     peer.send(GET)
@@ -1468,7 +1511,7 @@ def test_a_body_that_is_taken_while_it_comes_has_to_come_all_the_same(serve: Ser
     with pytest.raises(HTTPError):
         take_all(taker)
     assert taker.requests[0].disconnected
-    assert taker.futures[0].cancelled()
+    assert not taker.futures[0].cancelled()  # it is the application's
 
 
 def test_a_handler_that_has_taken_all_has_the_time_of_a_handler(serve: Serve) -> None:

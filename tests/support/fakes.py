@@ -367,15 +367,20 @@ class FakeNet:
 
 
 class Later:
-    """An application that answers when the test says so."""
+    """An application that answers when the test says so.
 
-    def __init__(self) -> None:
+    Args:
+        kind: of the futures that it answers with.
+    """
+
+    def __init__(self, kind: type[Future[Response]] = Future) -> None:
+        self._kind = kind
         self.requests: list[Request] = []
         self.futures: list[Future[Response]] = []
 
     def __call__(self, request: Request) -> Future[Response]:
         self.requests.append(request)
-        self.futures.append(Future())
+        self.futures.append(self._kind())
         return self.futures[-1]
 
     def answer(self, number: int = -1, text: str = "late") -> None:
@@ -385,8 +390,8 @@ class Later:
 class Taker(Later):
     """The same, and it reads the bodies sent to `/take` while they arrive."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, kind: type[Future[Response]] = Future) -> None:
+        super().__init__(kind)
         self.taken: list[bytes] = []
 
     def prepare(self, request: Request) -> Preparation:
