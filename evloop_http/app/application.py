@@ -225,22 +225,15 @@ class App:
 
     # Before the body
 
-    def prepare(self, request: Request) -> Preparation | Response:
+    def prepare(self, request: Request) -> Preparation | Answer:
         """Decide how to receive the body that a request announces, or refuse the request before a byte of it is kept.
 
         Returns:
             GATHER; STREAM, for a route with `stream=True`; or the answer of a request that is refused, which is
-            the one that the whole request would have had.
+            the one that the whole request would have had. It is a future if a middleware answers later.
         """
         decision = self.decide(request)
-        if decision is not None:
-            return decision
-        answer = self(request)
-        if isinstance(answer, Response):
-            return answer
-        # A middleware answers later. It must not run twice, so its answer is kept for the call that follows.
-        request.early_answer = answer
-        return GATHER
+        return self(request) if decision is None else decision
 
     def decide(self, request: Request) -> Preparation | None:
         """Route a request, and keep what was found. The request is the same afterwards.
@@ -277,10 +270,10 @@ class App:
         if isinstance(route.mounted.application, App):
             return route.mounted.application.decide(request), route
         try:
-            prepared: Preparation | Response = route.mounted.prepare(request)
+            prepared: Preparation | Answer = route.mounted.prepare(request)
         except HTTPError as error:
             return None, refusing(error.status, error.message, error.headers)
-        if isinstance(prepared, Response):
+        if isinstance(prepared, Response | Future):
             return None, Route(lambda request, **params: prepared)
         return prepared, route
 
@@ -305,8 +298,6 @@ class App:
 
     def _recall(self, request: Request) -> Route:
         """Return the route that `prepare` found, if the request is still the same."""
-        if request.early_answer is not None:
-            return _EARLY
         for found in request.found:
             if found.application is self and found.path == request.path and found.method == request.method:
                 request.params = found.params
@@ -362,8 +353,6 @@ class App:
         return response.start() if isinstance(response, LaterResponse) else response
 
     def _in_thread(self, request: Request, route: Route) -> Answer:
-        if request.early_answer is not None:
-            return request.early_answer
         if route.stream and request.incoming is None:  # the body has arrived with the head
             request.receive(iter([request.body] if request.body else []))
         return self.run_in_thread(self._chain, request)
@@ -383,14 +372,6 @@ class App:
         self.threads.close()
         for mounted in self.router.mounted():
             mounted.close()
-
-
-def _answered(request: Request, **params: Any) -> Any:
-    return request.early_answer
-
-
-#: Stands for the route of a request that was answered in `prepare`.
-_EARLY = Route(_answered, threaded=True)
 
 
 def _work(endpoint: Callable[[Any], Any], request: Request) -> Response | Further:

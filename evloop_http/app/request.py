@@ -15,7 +15,6 @@ from . import accept, forms
 from .json import decode_json
 
 if TYPE_CHECKING:
-    from ..messages import Answer
     from .routing.router import Found, Route
 
 #: Characters of `User-Agent` in which the browser's name is looked for.
@@ -35,8 +34,6 @@ class Request(messages.Request):
     id: str = ""
     #: what `App.prepare` found out, for each `App` on the way
     found: tuple[Found, ...] = ()
-    #: what `App.prepare` was answered by a middleware that answers later
-    early_answer: Answer | None = None
 
     @cached_property
     def media_type(self) -> str:

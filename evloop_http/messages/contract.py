@@ -4,15 +4,20 @@
 is all there must be. What else an application may have is optional, and `Contract` fills it in:
 
     prepare(request)    asked once, in the loop's thread, when a head announces a body that has not arrived with
-                        it: gather the body, stream it, or refuse (404, 405, 413 ...) before a byte of it is kept
+                        it: gather the body, stream it, or refuse (404, 405, 413 ...) before a byte of it is kept.
+                        A refusal is what the application would return: a response, or a future of one
     close()             called when the server has stopped
     request_class       the class of the requests that the application is given
     tunnels             True if it answers `CONNECT`; otherwise the server does, with 501
 
 The request that `prepare` was asked about is the one that the application is called with later, so whatever
-was found out once (the route, for example) can be kept there. A body that arrives with its head costs nothing to
-refuse later, so nobody is asked: what `prepare` refuses, the application must refuse as well, and a body that it
-wants to stream may be there already (`request.stream()` returns it in one piece).
+was found out once (the route, for example) can be kept there. The call comes when a body that is gathered is
+there, or the first piece of one that is streamed: a client that announces a body and sends nothing costs the
+application nothing. A client that expects `100 Continue` has been sent it by then (RFC 9110 §10.1.1).
+
+A body that arrives with its head costs nothing to refuse later, so nobody is asked: what `prepare` refuses, the
+application must refuse as well, and a body that it wants to stream may be there already (`request.stream()` returns
+it in one piece).
 
 *An observer* is told what happens on the connections of a server: the access log, metrics, an inspector.
 
@@ -57,7 +62,7 @@ class Application(Protocol):
 class PreparingApplication(Application, Protocol):
     """An application that decides how it takes a body, or refuses the request, before the body is received."""
 
-    def prepare(self, request: Any, /) -> Preparation | Response: ...
+    def prepare(self, request: Any, /) -> Preparation | Answer: ...
 
 
 def _gather(request: Request) -> Preparation:

@@ -171,11 +171,12 @@ class Request:
 
         For content that need not, or must not, be in memory as a whole: the handler is registered with
         `stream=True` and runs in a worker thread, and the client sends no faster than the handler reads: at most
-        `PIPE_SIZE` bytes wait for it. A client that expects `100 Continue` gets it when the handler asks for the
-        first piece. What the handler leaves unread is not received.
+        `PIPE_SIZE` bytes wait for it. The handler is called when the first piece is there. What it leaves unread is
+        not received.
 
         Raises:
-            HTTPError: by the iterator: 400 if the rest will not arrive (the client left, or broke a rule of HTTP).
+            HTTPError: by the iterator: 400 if the rest will not arrive (the client left, broke a rule of HTTP, or
+                was too slow), 408 if it was the slowest while others waited for a thread.
         """
         return iter([self.body] if self.body else []) if self.incoming is None else self.incoming
 

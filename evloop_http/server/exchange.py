@@ -144,7 +144,11 @@ class Exchange:
     # The request
 
     def begin(self, head: RequestHead) -> None:
-        """Ask the application how it wants the body that is on its way.
+        """Ask the application how it wants the body that is on its way, and invite it if the client waits for that.
+
+        An application that streams it is asked for its answer when the first of the body is there. To announce a
+        body costs nothing, and a handler in a thread does; so the thread is not spent on an announcement, and the
+        invitation does not wait for the handler either. What can be refused before that, `prepare` refuses.
 
         Raises:
             ProtocolError: the body is larger than allowed.
@@ -160,18 +164,17 @@ class Exchange:
                 self.refuse(_no_memory())
                 return
             self._incoming = GatheredBody(shared.timeouts, now, shared.body_limit)
-            if head.expects_continue:
-                self._line.invite()
         elif wanted is STREAM:
-            on_room = partial(self._line.later, self._on_room)
-            self._incoming = body = StreamedBody(shared.timeouts, now, on_room, head.expects_continue)
-            if head.expects_continue:
-                self._set_receiving(PAUSED)
+            self._incoming = body = StreamedBody(shared.timeouts, now, partial(self._line.later, self._on_room))
             request.receive(body.pipe)
-            self._ask(head, request)
         else:
             self._line.requests += 1
-            self.respond(ensure_response(head, wanted))
+            if isinstance(wanted, Future):  # a refusal that comes later: until then, the body stays where it is
+                self._set_receiving(PAUSED)
+            self.accept_answer(head, wanted, request)
+            return
+        if head.expects_continue:
+            self._line.invite()
 
     def receive(self, data: bytes) -> None:
         """Take some of the body.
@@ -180,10 +183,15 @@ class Exchange:
             ProtocolError: the body is larger than allowed.
         """
         body = self._incoming
-        if body is not None and not body.add(data, self._shared.reactor.time()):
+        if body is None:
+            return
+        is_first = not body.arrived
+        if not body.add(data, self._shared.reactor.time()):
             self._set_receiving(PAUSED)
         if isinstance(body, GatheredBody):
             self._shared.memory.gather(self, len(data))
+        elif is_first and isinstance(body, StreamedBody):
+            self._ask()
 
     def give_way(self) -> None:
         """Refuse the request: all bodies together are too much, and this is the newest."""
@@ -195,27 +203,27 @@ class Exchange:
 
     def complete(self) -> None:
         """Record that all of the request has arrived."""
-        body, request = self._incoming, self._request
+        body, self._incoming = self._incoming, None
         self._set_receiving(COMPLETE)
-        if body is not None:
-            body.end()
-        self._incoming = None
-        if isinstance(body, GatheredBody) and request is not None and self.head is not None:
-            request.body = body.take()
+        if body is None:
+            return
+        body.end()
+        if isinstance(body, GatheredBody) and self._request is not None:
+            self._request.body = body.take()
             counted = self._shared.memory.settle(self)
             self._kept += counted
-            self._keep(len(request.body) - counted)  # the rest of one that was to give way, and was quicker
-            self._ask(self.head, request)
+            self._keep(len(self._request.body) - counted)  # the rest of one that was to give way, and was quicker
+            self._ask()
+        elif isinstance(body, StreamedBody) and not body.arrived:  # an empty one, in chunks
+            self._ask()
 
     def _on_room(self) -> None:
-        """Receive on: the handler has taken what had arrived, or asks for the first of it."""
+        """Receive on: the handler has taken what had arrived."""
         body = self._incoming
         if self.receiving is not PAUSED or not isinstance(body, StreamedBody) or body.pipe.full or self.is_over():
             return
         body.resume(self._shared.reactor.time())
         self._set_receiving(READING_BODY)
-        if not body.arrived and self.responding is HANDLING and self.head is not None and self.head.expects_continue:
-            self._line.invite()
 
     def note_client_left(self) -> None:
         """Record that the client sends nothing more, with no request half sent: it has probably left.
@@ -239,7 +247,11 @@ class Exchange:
 
     # The answer
 
-    def _ask(self, head: RequestHead, request: Request) -> None:
+    def _ask(self) -> None:
+        """Have the application answer."""
+        head, request = self.head, self._request
+        if head is None or request is None:
+            raise RuntimeError("there is no request to answer")
         self._line.requests += 1
         self._started = self._shared.reactor.time()
         self.accept_answer(head, self._shared.ask(head, request), request)
@@ -273,8 +285,6 @@ class Exchange:
             # The handler has answered without the rest of the body. Behind it there is no request to be found.
             self._lose_body()
             self.keep_alive = False
-        elif body is not None and not body.arrived and self.head is not None and self.head.expects_continue:
-            self._line.invite()  # behind a final response, the client would take it for declined
         if isinstance(response, Upgrade):
             self._switch(response)
         else:
@@ -448,8 +458,8 @@ def _no_memory() -> Response:
 
 def _close_unwanted(shared: Shared, head: RequestHead, future: Future[Response]) -> None:
     """Close the response of a future for which nobody waits any more."""
-    shared.left_at_work.pop(future, None)
     if not future.cancelled():
+        shared.left_at_work.pop(future, None)
         close_quietly(result_of(head, future))
 
 

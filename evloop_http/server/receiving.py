@@ -1,13 +1,21 @@
 """The body of a request while it arrives: gathered whole, or handed on through a pipe.
 
 Most handlers want a body whole, and are called when it is there: a `GatheredBody`. A handler that reads what
-should never be in memory at once is called with the head, and works in a thread of its own while the loop
-receives: a `StreamedBody`, which has a `Pipe` between the two.
+should never be in memory at once is called when the first of it is there, and works in a thread of its own while
+the loop receives: a `StreamedBody`, which has a `Pipe` between the two.
 
 *Back-pressure is not reading.* When the pipe is full, the connection no longer reads the socket; the kernel's
 buffers fill, its TCP window closes, and the client waits. When the handler has emptied the pipe, the loop
 reads on. So a connection holds one pipe and a little read ahead, however large the body and however slow the
 handler, and a client is not charged for the handler's time.
+
+*A rate is a bucket, not an account.* A body has so many seconds of credit, which pass while it is waited for; what
+arrives adds seconds at the rate that is demanded, but never more than there were at first. So a client may be slow
+for a while, and what it sent quickly does not allow it to be silent later. Whatever the pieces and their times:
+
+    the deadline is never further away than the full credit, counted from the latest piece (or the beginning)
+    nor, of n bytes so far, later than the beginning + the credit + n / rate + the time that was the handler's
+    a client that sends as fast as is demanded, measured from each piece to the next, never misses it
 """
 
 from __future__ import annotations
@@ -22,23 +30,23 @@ from .states import Timeouts
 
 
 class IncomingBody:
-    """Counts what arrives, and knows when more must have arrived."""
+    """Counts what arrives, and knows when more must have arrived.
 
-    __slots__ = ("_since", "_timeouts", "arrived", "deadline")
+    Args:
+        credit: seconds without a byte that are allowed at most, and at first.
+        rate: bytes that add a second to the credit.
+        now: seconds of the reactor's clock.
+    """
 
-    def __init__(self, timeouts: Timeouts, now: float) -> None:
-        self._timeouts = timeouts
-        self._since = now
+    __slots__ = ("_credit", "_rate", "arrived", "deadline")
+
+    def __init__(self, credit: float, rate: float, now: float) -> None:
+        self._credit = credit
+        self._rate = rate
         #: bytes so far
         self.arrived = 0
         #: in seconds of the reactor's clock
-        self.deadline = 0.0
-        self._extend(now)
-
-    def _extend(self, now: float) -> None:
-        """Set the deadline: what has arrived buys time, but no silence longer than one between requests."""
-        timeouts = self._timeouts
-        self.deadline = min(self._since + timeouts.body + self.arrived / timeouts.body_rate, now + timeouts.idle)
+        self.deadline = now + credit
 
     def add(self, data: bytes, now: float) -> bool:
         """Take some of the body. Return whether there is room for more now.
@@ -46,8 +54,9 @@ class IncomingBody:
         Raises:
             ProtocolError: the body is larger than allowed.
         """
-        self.arrived += len(data)
-        self._extend(now)
+        size = len(data)
+        self.arrived += size
+        self.deadline = min(self.deadline + size / self._rate, now + self._credit)
         return True
 
     def end(self) -> None:
@@ -67,7 +76,7 @@ class GatheredBody(IncomingBody):
     __slots__ = ("_body", "_limit")
 
     def __init__(self, timeouts: Timeouts, now: float, limit: int) -> None:
-        super().__init__(timeouts, now)
+        super().__init__(timeouts.body, timeouts.body_rate, now)
         self._limit = limit
         self._body: bytes | bytearray = b""
 
@@ -93,15 +102,14 @@ class StreamedBody(IncomingBody):
 
     Args:
         on_room: called in the handler's thread when it has emptied a full pipe.
-        paused: whether nothing is to arrive before the handler asks (`Expect: 100-continue`).
     """
 
     __slots__ = ("_paused_at", "pipe")
 
-    def __init__(self, timeouts: Timeouts, now: float, on_room: Callable[[], object], paused: bool) -> None:
-        super().__init__(timeouts, now)
+    def __init__(self, timeouts: Timeouts, now: float, on_room: Callable[[], object]) -> None:
+        super().__init__(timeouts.body, timeouts.stream_rate, now)
         self._paused_at = now
-        self.pipe = Pipe(paused=paused, home=threading.get_ident())
+        self.pipe = Pipe(home=threading.get_ident())
         self.pipe.on_writable = on_room
 
     def add(self, data: bytes, now: float) -> bool:
@@ -116,8 +124,7 @@ class StreamedBody(IncomingBody):
 
     def resume(self, now: float) -> None:
         """Go on. The time in between was the handler's, not the client's."""
-        self._since += now - self._paused_at
-        self._extend(now)
+        self.deadline += now - self._paused_at
 
     def end(self) -> None:
         self.pipe.end()

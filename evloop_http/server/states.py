@@ -60,7 +60,7 @@ class Receiving(enum.Enum):
     """How much of a request has arrived."""
 
     READING_BODY = "its body is arriving"
-    PAUSED = "the body waits for the handler, which has not taken what came before"
+    PAUSED = "the body waits for the application, which has not taken what came before, or refuses it"
     COMPLETE = "all of it"
     LOST = "the rest will not arrive"
 
@@ -154,7 +154,7 @@ STATE_NAMES = ("handshaking", "idle", "reading-headers", "reading-body", "handli
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """How long each thing may take, in seconds; `body_rate` is in bytes a second. All but `handler` are on by default.
+    """How long each thing may take, in seconds; rates are in bytes a second. All but `handler` are on by default.
 
     Raises:
         ValueError: one of them is not above 0.
@@ -164,11 +164,14 @@ class Timeouts:
     handshake: float = 10
     #: from a request's first byte to the end of its head, whatever arrives in between; then 408
     head: float = 10
-    #: for a body to arrive, to which every `body_rate` bytes that have arrived add a second (but never more than
-    #: `idle` between two of them); then 408
+    #: without a byte of the body, and by how much a body may be behind the rate that is demanded of it; then 408. What
+    #: arrives faster makes up for what was slow, not for what will be
     body: float = 10
-    #: bytes a second
+    #: of a body that is gathered, in bytes a second
     body_rate: float = 1024
+    #: of a body that is streamed, in bytes a second: a thread waits for it. The time that the handler takes while
+    #: nothing more can be received is not counted
+    stream_rate: float = 16 * 1024
     #: for the application to answer, or to take more of a body; then 503. Off: only the application knows
     handler: float | None = None
     #: without the peer's taking a byte of the response; then the connection is reset

@@ -14,7 +14,8 @@ from asking import answer, content, make_request
 from evloop_http import App, HTTPError, Request, Response, Server, StaticFiles
 from evloop_http.app.middleware import CallNext, after, basic_auth, body_limit, method_override
 from evloop_http.app.routing.router import Router
-from evloop_http.messages import GATHER, STREAM, Preparation
+from evloop_http.messages import GATHER, STREAM, Pipe, Preparation
+from evloop_http.messages.futures import OwnedFuture
 from fakes import FakeNet, post
 
 NOTHING: dict[str, str] = {}
@@ -228,13 +229,40 @@ def test_an_answer_that_a_middleware_gives_later_is_given_once(app: App) -> None
         pending.append(Future())
         return pending[-1]
 
-    request = make_request("POST", "/nowhere", body=b"x")
-    assert app.prepare(request) is GATHER
-    future = app(request)
-    assert isinstance(future, Future)
+    outer = nested(app)
+    net = FakeNet(outer)
+    peer = net.connect()
+    peer.send(post(b"0123456789", target="/a/b/nowhere")[:-5], b"56789" + b"more")
+    assert peer.state() == "handling"
     pending[0].set_result("late")
-    assert content(future.result(0)) == b"late"
+    net.settle()
+    assert [answer.body for answer in peer.answers()] == [b"late"]
+    assert peer.state() == "lingering"
     assert len(pending) == 1
+    net.close()
+
+
+def test_an_answer_that_a_middleware_gives_later_is_cancelled_when_the_client_leaves_before_the_body(
+        app: App) -> None:
+    """The fault: nobody cancelled it, and nobody closed what came."""
+    futures: list[Future[Response]] = [OwnedFuture(), Future()]
+    waiting = list(futures)
+
+    @app.middleware
+    def asking(request: Request, call_next: CallNext) -> Future[Response]:
+        return waiting.pop(0)
+
+    net = FakeNet(app)
+    closed: list[str] = []
+    for _ in range(2):
+        peer = net.connect()
+        peer.send(post(b"0123456789", target="/nowhere")[:-5])
+        peer.reset()
+    assert [future.cancelled() for future in futures] == [True, False]
+    futures[1].set_result(Response(Pipe(on_close=lambda: closed.append("closed"))))
+    net.settle()
+    assert closed == ["closed"]
+    net.close()
 
 
 # -- left to the body

@@ -232,7 +232,7 @@ def test_closing_a_connection_ends_whatever_is_under_way(state: str) -> None:
 
 
 def test_every_state_has_the_deadline_that_it_was_given() -> None:
-    with closing(FakeNet(Everything(), timeouts=Timeouts(1, 2, 3, 1e9, 4, 5, 6, 7))) as net:
+    with closing(FakeNet(Everything(), timeouts=Timeouts(1, 2, 3, 1e9, 1e9, 4, 5, 6, 7))) as net:
         start = net.clock.seconds
         peers = {state: reach(net, state) for state in STATES}
         peers["idle"].send(GET)  # before the first request, it has the time of a head

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import logging
 from collections.abc import Callable, Iterable, Iterator
@@ -467,10 +466,7 @@ def test_a_body_is_invited_before_a_response_that_is_made_of_it(serve: Serve) ->
     net = serve(application)
     peer = net.connect()
     peer.send(post(b"0123456789", "Expect: 100-continue")[:-10])
-    assert peer.got.startswith(CONTINUE)
-    with contextlib.suppress(RuntimeError):
-        application.work()
-    net.settle()
+    assert peer.got == CONTINUE
     peer.send(b"0123456789")
     application.work()
     net.settle()
