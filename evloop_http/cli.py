@@ -28,6 +28,7 @@ from typing import Any, TextIO
 from . import App, Limits, Server, StaticFiles, Timeouts, __version__, tls_context
 from .app.hosts import is_loopback_address
 from .app.middleware.hosts import LOOPBACK, trusted_hosts
+from .app.streams import Streams
 from .app.threads import Threads
 from .messages import Application
 from .net.binding import bind_address
@@ -141,8 +142,9 @@ def add_app_options(parser: argparse.ArgumentParser) -> None:
                              "by a name such as localhost; never over a Unix socket, nor to what a proxy is seen to "
                              "pass on. Not for use behind a proxy: it may not be seen")
     parser.add_argument("--worker-threads", "--workers-threads", type=positive, metavar="N",
-                        help="threads for handlers with threaded=True or stream=True (default: the application's "
-                             "own number, or 8)")
+                        help="threads for handlers with threaded=True (default: the application's own number, or 8)")
+    parser.add_argument("--stream-threads", type=positive, metavar="N",
+                        help="threads for handlers with stream=True (default: the application's own number, or 16)")
 
 
 def add_host_option(parser: argparse.ArgumentParser) -> None:
@@ -261,7 +263,7 @@ def serve(options: argparse.Namespace) -> int:
         plain = None if options.unix else opened.enter_context(bind(options, options.port))
         secure = None if context is None else opened.enter_context(bind(options, options.tls_port))
         application = options.make(options, secure.getsockname()[1] if secure is not None else None)
-        set_worker_threads(application, getattr(options, "worker_threads", None))
+        set_threads(application, getattr(options, "worker_threads", None), getattr(options, "stream_threads", None))
         if getattr(options, "debug", False):
             as_app("--debug", application).debug = True
         listening = [sock.getsockname()[0] for sock in (plain, secure) if sock is not None]
@@ -306,11 +308,14 @@ def guard(options: argparse.Namespace, application: Application, listening: Sequ
     return app
 
 
-def set_worker_threads(application: Application, number: int | None) -> None:
-    """Give an application as many worker threads as the user asks for."""
-    if number is not None:
+def set_threads(application: Application, workers: int | None, streams: int | None) -> None:
+    """Give an application as many threads of each kind as the user asks for."""
+    if workers is not None:
         app = as_app("--worker-threads", application)
-        app.threads = Threads(number, app.threads.queue)
+        app.threads = Threads(workers, app.threads.queue)
+    if streams is not None:
+        app = as_app("--stream-threads", application)
+        app.stream_threads = Streams(streams, app.stream_threads.queue)
 
 
 def as_app(option: str, application: Application) -> App:

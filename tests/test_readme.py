@@ -325,6 +325,7 @@ def test_the_table_tells_the_defaults() -> None:
 def test_the_threads_of_an_app_are_as_many_as_the_readme_says() -> None:
     parameters = inspect.signature(App).parameters
     assert f"``App(threads={parameters['threads'].default}, queue={parameters['queue'].default})``" in README
+    assert f"``App(streams={parameters['streams'].default})``" in README
 
 
 #: Where the classes are that a request passes through.

@@ -9,7 +9,8 @@ responses and need not catch anything.
 
 *Which thread runs what.* A handler runs in the loop's thread, and while it runs, nobody else is served. A handler
 that waits for something is registered with `threaded=True`. It runs in a worker thread, and so do all the
-middleware around it and an iterator that it returns as a body. Or the handler returns a
+middleware around it and an iterator that it returns as a body. One that reads its body while that arrives is
+registered with `stream=True`, and has a thread of another pool: it waits for its client. Or the handler returns a
 `concurrent.futures.Future` at once. Its result is treated as if the handler had returned or raised it then,
 in the thread that ends it.
 
@@ -43,6 +44,7 @@ from .problems import busy
 from .producing import produced_here
 from .request import Request
 from .routing.router import Converter, Found, Route, Router, refusing
+from .streams import Streams
 from .threads import Further, Threads, is_worker
 
 __all__ = ["Answer", "App", "CallNext", "Middleware", "after"]
@@ -66,8 +68,10 @@ class App:
     """Routes, middleware and error handlers.
 
     Args:
-        threads: for handlers registered with `threaded=True` or `stream=True`; they are started when needed.
-        queue: such requests that may wait for a thread; more are answered with 503.
+        threads: for handlers registered with `threaded=True`; they are started when needed.
+        queue: such requests that may wait for a thread, and as many for one of `streams`; more are answered with 503.
+        streams: threads for handlers registered with `stream=True`. While others wait for one of them, the slowest
+            upload is answered with 408 (see `streams`).
         debug: whether a client on this machine is shown the traceback of an unexpected error (see `debug`).
         redirect_slashes: whether `/users/` is redirected to `/users` where only that is registered, and
             the other way round.
@@ -76,14 +80,16 @@ class App:
     #: the class of the requests that the server makes for this application
     request_class = Request
 
-    def __init__(self, *, threads: int = 8, queue: int = 64, debug: bool = False,
+    def __init__(self, *, threads: int = 8, queue: int = 64, streams: int = 16, debug: bool = False,
                  redirect_slashes: bool = True) -> None:
         self.router = Router(redirect_slashes=redirect_slashes)
         self._errors = ErrorHandlers(debug)
         self._middleware: list[Middleware] = []
         self._chain = self._make_chain()
-        #: the threads of handlers registered with `threaded=True` or `stream=True`
+        #: the threads of handlers registered with `threaded=True`
         self.threads = Threads(threads, queue)
+        #: the threads of handlers registered with `stream=True`
+        self.stream_threads = Streams(streams, queue)
 
     @property
     def debug(self) -> bool:
@@ -105,7 +111,8 @@ class App:
         Args:
             threaded: whether the handler runs in a worker thread.
             stream: whether it reads the body while it arrives, by `request.stream()` or a multipart
-                `request.form`; it then runs in a worker thread, and is bounded by `Server(max_stream=...)`.
+                `request.form`; it then runs in a thread for streams, from the first piece of the body on, and the
+                body is bounded by `Server(max_stream=...)`.
             name: the name for `url_for`; the default is the function's name.
         """
         def register(handler: H) -> H:
@@ -360,7 +367,10 @@ class App:
     def run_in_thread(self, endpoint: Callable[[Any], Any], request: Request) -> Answer:
         """Have a worker answer a request, or answer that all are busy."""
         try:
-            future = self.threads.submit(_work, endpoint, request)
+            if request.route.stream:
+                future = self.stream_threads.submit_reader(request.pipe, _work, endpoint, request)
+            else:
+                future = self.threads.submit(_work, endpoint, request)
         except RuntimeError as error:  # the system has no more threads
             return self._errors.recover(request, error)
         if future is None:
@@ -370,6 +380,7 @@ class App:
     def close(self) -> None:
         """End the worker threads, of mounted applications too. They are started anew if a request comes."""
         self.threads.close()
+        self.stream_threads.close()
         for mounted in self.router.mounted():
             mounted.close()
 

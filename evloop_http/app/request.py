@@ -6,11 +6,12 @@ becomes an `HTTPError` that says so, at the line of the handler that wanted it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from .. import messages
-from ..messages import Headers, HTTPError, MultiDict
+from ..messages import Headers, HTTPError, MultiDict, Pipe
 from . import accept, forms
 from .json import decode_json
 
@@ -32,8 +33,15 @@ class Request(messages.Request):
     route: Route
     #: the name of this request in logs and for other servers; set by the middleware `request_id`
     id: str = ""
+    #: what `incoming` reads from, perhaps through others, if the body arrives while it is read
+    pipe: Pipe | None = None
     #: what `App.prepare` found out, for each `App` on the way
     found: tuple[Found, ...] = ()
+
+    def receive(self, incoming: Iterator[bytes]) -> None:
+        super().receive(incoming)
+        if isinstance(incoming, Pipe):
+            self.pipe = incoming
 
     @cached_property
     def media_type(self) -> str:

@@ -108,9 +108,17 @@ class Threads:
         threads: how many at most.
         queue: jobs that may wait for a thread.
         producing: threads beside those, at most, that produce the body of a response.
+
+    Raises:
+        ValueError: there is no thread at all, or a number is negative.
     """
 
+    #: of its threads, before their numbers
+    thread_name = "evloop_http.worker"
+
     def __init__(self, threads: int, queue: int, producing: int = 64) -> None:
+        if threads < 1 or queue < 0 or producing < 0:
+            raise ValueError("a pool has at least one thread, and no number of it is negative")
         self.most = threads
         self.queue = queue
         self.producing = producing
@@ -143,7 +151,7 @@ class Threads:
         return job.future
 
     def _start_thread(self, crew: _Crew) -> None:
-        name = f"evloop_http.worker-{next(self._numbers)}"
+        name = f"{self.thread_name}-{next(self._numbers)}"
         thread = threading.Thread(target=self._run, args=[crew], name=name, daemon=True)
         try:
             thread.start()
@@ -214,7 +222,7 @@ class Threads:
             logger.exception("producing the body of a response failed")
         with self._lock:
             if not has_own_place:
-                self._room += 1
+                self._free_place()
                 return True
             crew.producing -= 1
             return len(crew.threads) - crew.producing <= self.most
@@ -225,7 +233,7 @@ class Threads:
             if crew.producing >= self.producing:
                 return False
             crew.producing += 1
-            self._room += 1
+            self._free_place()
             if not crew.idle and not crew.jobs.empty():
                 with contextlib.suppress(RuntimeError):  # no thread is to be had: the others will get to it
                     self._start_thread(crew)
@@ -262,4 +270,8 @@ class Threads:
 
     def _leave(self) -> None:
         with self._lock:
-            self._room += 1
+            self._free_place()
+
+    def _free_place(self) -> None:
+        """Give up the place of the calling thread. Under the lock."""
+        self._room += 1

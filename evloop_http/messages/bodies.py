@@ -37,6 +37,10 @@ def _ignore() -> None:
     pass
 
 
+def _ignore_wait(waits: bool) -> None:
+    pass
+
+
 class TooSlow(Exception):
     """The error that a pipe ends with when its writer gives up on a reader that cannot keep up."""
 
@@ -79,8 +83,8 @@ class Pipe:
     """
 
     __slots__ = ("_buffer", "_closed", "_ended", "_error", "_finished", "_full", "_home", "_lock", "_on_close",
-                 "_sleepers", "_transforms", "__weakref__", "heartbeat", "interval", "on_readable", "on_writable",
-                 "size", "written")
+                 "_is_broken", "_sleepers", "_transforms", "__weakref__", "heartbeat", "interval", "on_readable",
+                 "on_wait", "on_writable", "size", "written")
 
     def __init__(self, size: int = PIPE_SIZE, *, paused: bool = False, heartbeat: bytes = b"", interval: float = 15,
                  on_close: Callable[[], object] = _ignore, home: int = 0) -> None:
@@ -95,6 +99,8 @@ class Pipe:
         self.on_readable: Callable[[], object] = _ignore
         #: called when a full pipe has room again, in the reader's thread
         self.on_writable: Callable[[], object] = _ignore
+        #: called in the thread of a reader that iterates, with True before it has to wait and with False when it has
+        self.on_wait: Callable[[bool], object] = _ignore_wait
         self._on_close = on_close
         self._home = home
         self._lock = threading.Lock()
@@ -103,6 +109,7 @@ class Pipe:
         self._ended = False
         self._error: BaseException | None = None
         self._closed = False
+        self._is_broken = False  # by a third party
         self._finished = False  # everything has been read
         self._transforms: tuple[tuple[Each, Finish], ...] = ()
         self._sleepers: tuple[threading.Event, ...] = ()
@@ -184,7 +191,7 @@ class Pipe:
             self.on_readable()
 
     def _check_writable(self) -> None:
-        if self._closed:
+        if self._closed or self._is_broken:
             raise BrokenPipeError("the reader of this body has gone")
         if self._ended:
             raise ValueError("the body has ended")
@@ -266,6 +273,22 @@ class Pipe:
         """Return the heartbeat as it goes on the wire now."""
         return self._transformed(self.heartbeat)
 
+    def break_off(self, error: BaseException) -> bool:
+        """Have a thread that waits for something to read meet `error` instead. For a third party, from any thread.
+
+        The writer meets a `BrokenPipeError` then, as if the reader had gone.
+
+        Returns:
+            False if no reader is waiting: nothing was done.
+        """
+        with self._lock:
+            if not self._sleepers or self._buffer or self._full or self._ended or self._closed:
+                return False
+            self._ended = self._is_broken = True
+            self._error = error
+            self._wake_sleepers()
+            return True
+
     def close(self) -> None:
         """Let the writer know that nobody reads any more. Further calls do nothing."""
         with self._lock:
@@ -277,6 +300,7 @@ class Pipe:
             self._wake_sleepers()
         on_close, self._on_close = self._on_close, _ignore
         self.on_readable = self.on_writable = _ignore
+        self.on_wait = _ignore_wait
         on_close()
 
     def __iter__(self) -> Self:
@@ -302,7 +326,9 @@ class Pipe:
                     raise RuntimeError("a body that is not there yet cannot be waited for in the loop's own thread: "
                                        "read it in a worker thread, or change it with response.transform")
                 event = self._expect_change()
+            self.on_wait(True)
             event.wait()
+            self.on_wait(False)
 
     # Sleeping threads
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -27,6 +29,7 @@ from evloop_http.app.middleware import (
     request_id,
     security_headers,
 )
+from evloop_http.messages import STREAM, Pipe
 from evloop_http.messages.futures import OwnedFuture
 from evloop_http.testing import Client
 
@@ -90,6 +93,7 @@ def make_app(tmp_path: Path) -> App:
     app.get("/wrong")(lambda request: object())
     app.post("/json")(lambda request: request.json())
     app.post("/stream", stream=True)(lambda request: Response(piece for piece in request.stream()))
+    app.post("/sum", stream=True)(lambda request: str(sum(map(len, request.stream()))))
     app.post("/body", stream=True)(lambda request: request.body)
     app.get("/thread")(lambda request: "x")
     app.get("/pending")(pending)
@@ -231,6 +235,38 @@ def test_an_error_of_after_outside_of_an_application_leaves_no_cycle() -> None:
         source.set_result(Response())
         assert isinstance(future.exception(0), HTTPError)
         del source, future  # the error refers to this frame too, from which the future was ended
+
+    assert left_by(ask) == 0
+
+
+def end_upload(pipe: Pipe) -> None:
+    pipe.end()
+
+
+def lose_upload(pipe: Pipe) -> None:
+    pipe.end(HTTPError(400))
+
+
+def break_upload_off(pipe: Pipe) -> None:
+    while not pipe.break_off(HTTPError(408)):  # not before somebody waits
+        threading.Event().wait(0.0001)
+
+
+@pytest.mark.parametrize(("target", "end"), [("/sum", end_upload), ("/sum", lose_upload), ("/sum", break_upload_off),
+                                             ("/stream", end_upload), ("/stream", lose_upload)])
+def test_no_upload_leaves_a_cycle(app: App, target: str, end: Callable[[Pipe], None]) -> None:
+    def ask() -> None:
+        request, pipe = make_request("POST", target), Pipe()
+        assert app.prepare(request) is STREAM
+        request.receive(pipe)
+        pipe.write(b"some")
+        future = app(request)
+        assert isinstance(future, Future)
+        end(pipe)
+        response = future.result(PATIENCE)
+        with contextlib.suppress(HTTPError):  # in the middle of a body that is made of it
+            content(response)
+        app.stream_threads.close()  # so that the thread has let go of it too
 
     assert left_by(ask) == 0
 

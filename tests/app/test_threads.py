@@ -70,6 +70,12 @@ def test_threads_are_daemons_started_one_by_one_when_they_are_needed(threads: Th
     assert {future.result(PATIENCE) for future in [first, *others]} == set(names())
 
 
+@pytest.mark.parametrize("numbers", [(0, 1), (-1, 1), (1, -1), (1, 1, -1)])
+def test_a_pool_without_a_thread_is_refused(numbers: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="at least one thread"):
+        Threads(*numbers)
+
+
 def test_an_idle_thread_is_used_again(threads: Threads) -> None:
     for _ in range(200):
         submitted(threads, int).result(PATIENCE)

@@ -34,11 +34,11 @@ SHOP = """
 from evloop_http import App, Response, StaticFiles
 
 app = App(threads=2)
-own = app.threads
+own = app.threads, app.stream_threads
 
 @app.get("/")
 def home(request):
-    return f"own threads: {app.threads is own}"
+    return f"own threads: {app.threads is own[0]} {app.stream_threads is own[1]}"
 
 def function(request):
     return Response("function")
@@ -260,11 +260,12 @@ def test_a_demo_without_a_lesser_library_goes_without_it(module: str, loss: str,
 
 
 @pytest.mark.usefixtures("undone")
+@pytest.mark.parametrize("option", ["--worker-threads", "--stream-threads"])
 def test_worker_threads_are_for_an_app(shop: Path, capsys: pytest.CaptureFixture[str],
-                                       monkeypatch: pytest.MonkeyPatch) -> None:
+                                       monkeypatch: pytest.MonkeyPatch, option: str) -> None:
     monkeypatch.chdir(shop)
-    said = mistake(capsys, "run", "shop:function", "--port", "0", "--worker-threads", "3")
-    assert said == "--worker-threads is for an App, and this application is none"
+    said = mistake(capsys, "run", "shop:function", "--port", "0", option, "3")
+    assert said == f"{option} is for an App, and this application is none"
 
 
 def test_debug_is_for_an_app(shop: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -355,8 +356,9 @@ def test_the_banner_is_in_colour_only_on_a_terminal_that_wants_it(shop: Path, en
 
 
 @pytest.mark.parametrize(("target", "options", "said"), [
-    ("shop:app", [], "own threads: True"),
-    ("shop:Site.app", ["--worker-threads", "3"], "own threads: False"),
+    ("shop:app", [], "own threads: True True"),
+    ("shop:Site.app", ["--worker-threads", "3"], "own threads: False True"),
+    ("shop:Site.app", ["--stream-threads", "3"], "own threads: True False"),
     ("shop:function", [], "function"),
     ("shop:factory", [], "factory"),
 ])

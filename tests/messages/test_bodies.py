@@ -267,6 +267,58 @@ def test_a_thread_that_waits_for_more_learns_of_the_end(act: Callable[[Pipe], ob
     assert result == [] or isinstance(result, TooSlow)
 
 
+def test_a_third_party_ends_a_wait_with_an_error_and_the_writer_learns_of_it() -> None:
+    pipe = Pipe()
+    reader = Aside(lambda: next(pipe))
+    wait_for_sleeper(pipe)
+    assert pipe.break_off(HTTPError(408))
+    error = reader.wait()
+    assert isinstance(error, HTTPError)
+    assert error.status == 408
+    with pytest.raises(BrokenPipeError):
+        pipe.write(b"more")
+    pipe.end()
+    with pytest.raises(HTTPError, match="408"):  # whoever asks again
+        next(pipe)
+
+
+def test_a_third_party_ends_nothing_but_a_wait() -> None:
+    def check(pipe: Pipe) -> None:
+        assert not pipe.break_off(HTTPError(408))
+
+    pipe = Pipe(1)
+    check(pipe)
+    pipe.write(b"x")
+    check(pipe)
+    writer = Aside(lambda: pipe.put(b"y"))
+    wait_for_sleeper(pipe)
+    check(pipe)
+    assert (next(pipe), next(pipe), writer.wait()) == (b"x", b"y", None)
+    pipe.end()
+    check(pipe)
+    assert next(pipe, None) is None
+    paused = Pipe(paused=True)
+    writer = Aside(lambda: paused.put(b"z"))
+    wait_for_sleeper(paused)
+    check(paused)
+    paused.close()
+    assert isinstance(writer.wait(), BrokenPipeError)
+    check(paused)
+
+
+def test_whoever_measures_is_told_of_every_wait_of_a_reader() -> None:
+    pipe, told = Pipe(), list[tuple[bool, int]]()
+    pipe.on_wait = lambda waits: told.append((waits, pipe.written))
+    pipe.write(b"there")
+    reader = Aside(lambda: list(pipe))
+    wait_for_sleeper(pipe)
+    pipe.write(b"later")
+    pipe.end()
+    assert reader.wait() == [b"there", b"later"]
+    assert told[:2] == [(True, 5), (False, 10)]
+    assert told[2:] in ([], [(True, 10), (False, 10)])
+
+
 def test_the_loops_own_thread_does_not_wait() -> None:
     pipe = Pipe(home=threading.get_ident())
     pipe.write(b"x")

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import http.client
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -20,6 +21,7 @@ from evloop_http.http1 import Limits
 from evloop_http.messages import PIPE_SIZE, HTTPError, Response
 from evloop_http.server import Server
 from evloop_http.testing import Client
+from uploading import WatchedStreams
 
 #: Seconds after which a test that waits for the other side has failed.
 PATIENCE = 20
@@ -229,7 +231,7 @@ def test_a_body_limit_holds_for_what_is_taken_while_it_comes(chunked: bool) -> N
 
 
 def test_where_no_worker_is_free_an_upload_is_refused_at_once() -> None:
-    app = App(threads=1, queue=1)
+    app = App(streams=1, queue=1)
     begun, go_on = threading.Semaphore(0), threading.Event()
 
     @app.post("/hold", stream=True)
@@ -284,3 +286,80 @@ def test_a_body_limit_is_an_error_however_often_one_asks() -> None:
     with serving(app) as server, connecting(server) as connection:
         connection.request("POST", "/", iter([b"12345", b"67890", b"x"]), encode_chunked=True)
         assert json.loads(connection.getresponse().read()) == [413, 413, 413]
+
+
+@contextlib.contextmanager
+def trickling(server: Server, path: str, number: int) -> Iterator[list[socket.socket]]:
+    """Clients that have sent the first byte of an upload."""
+    with contextlib.ExitStack() as stack:
+        clients = []
+        for _ in range(number):
+            address = urlsplit(server.url)
+            client = socket.create_connection((address.hostname or "", address.port or 0), timeout=PATIENCE)
+            clients.append(stack.enter_context(client))
+            client.sendall(b"POST %b HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nx" % path.encode())
+        yield clients
+
+
+def read_to_end(client: socket.socket) -> bytes:
+    got = b""
+    while piece := client.recv(65536):
+        got += piece
+    return got
+
+
+def test_eight_trickled_uploads_hold_up_no_short_request_and_one_of_them_goes_for_a_fast_one() -> None:
+    """The fault: they had all the threads."""
+    app = make_app()
+    app.stream_threads = streams = WatchedStreams(8, 64)
+    app.get("/thread", threaded=True)(lambda request: "at once")
+    body = bytes(range(256)) * 4096 * 8
+    with serving(app) as server, trickling(server, "/digest", 8) as clients:
+        streams.await_waits(8)
+        with connecting(server) as connection:
+            for _ in range(3):
+                connection.request("GET", "/thread")
+                assert connection.getresponse().read() == b"at once"
+        streams.clock.advance(10)
+        for client in clients[1:]:
+            client.sendall(b"xx")
+            streams.await_waits(1)
+        status, answer = post(server, "/digest", body)
+        assert (status, json.loads(answer)["sha"]) == (200, hashlib.sha256(body).hexdigest())
+        got = read_to_end(clients[0])
+        assert got.startswith(b"HTTP/1.1 408 ")
+        assert b"Connection: close\r\n" in got
+        for client in clients[1:]:
+            client.sendall(bytes(997))
+            assert client.recv(17, socket.MSG_WAITALL) == b"HTTP/1.1 200 OK\r\n"
+
+
+def test_announcements_of_uploads_take_no_thread() -> None:
+    app = make_app()
+    app.stream_threads = WatchedStreams(1, 0)
+    with serving(app) as server, contextlib.ExitStack() as stack:
+        for fields in {}, {"Expect": "100-continue"}, {"Transfer-Encoding": "chunked"}:
+            silent = stack.enter_context(connecting(server))
+            silent.putrequest("POST", "/digest")
+            for name, value in {"Content-Length": "10", **fields}.items():
+                if name != "Content-Length" or "Transfer-Encoding" not in fields:
+                    silent.putheader(name, value)
+            silent.endheaders()
+        for _ in range(3):
+            assert post(server, "/digest", bytes(MEBIBYTE))[0] == 200
+
+
+def test_who_goes_for_others_is_found_behind_a_mount_and_a_body_limit() -> None:
+    inner, outer = make_app(), App()
+    inner.stream_threads = streams = WatchedStreams(1, 64)
+    outer.middleware(body_limit(10_000))
+    outer.mount("/in", inner)
+
+    with serving(outer) as server:
+        address = urlsplit(server.url)
+        with socket.create_connection((address.hostname or "", address.port or 0), timeout=PATIENCE) as client:
+            client.sendall(b"POST /in/digest HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n")
+            streams.await_waits(1)
+            streams.clock.advance(10)
+            assert post(server, "/in/digest", b"short")[0] == 200
+            assert read_to_end(client).startswith(b"HTTP/1.1 408 ")
