@@ -15,8 +15,8 @@ with 408: the slowest of those that are slow. For each that waits, one goes. Not
 makes no client look slow, and lately counts more than long ago: what was sent quickly a minute ago is forgotten, so
 nobody buys leave to be slow. After every wait of `HALF_LIFE` seconds, what arrived before it counts half.
 
-The pool is looked over when a job has to wait, and after each wait of a handler while one does. Clients that send
-nothing at all are the server's affair: it ends them within seconds.
+The pool is looked over when a job has to wait or is refused, and after each wait of a handler while one does. Clients
+that send nothing at all are the server's affair: it ends them within seconds.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class Streams(Threads):
             future = self.submit(function, *arguments)
         else:
             future = self.submit(self._read, _Upload(pipe), function, arguments)
-        self._make_room()
+        self._make_room(refused=future is None)
         return future
 
     def _read(self, upload: _Upload, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
@@ -147,6 +147,10 @@ class Streams(Threads):
             self._uploads[threading.get_ident()] = upload
         upload.watch(partial(self._note_wait, upload))
         return function(*arguments)
+
+    def _waiting(self) -> int:
+        """Return how many jobs wait for a thread; below 0, how many threads wait for a job."""
+        return self.queue - self._room
 
     def _note_wait(self, upload: _Upload, waits: bool) -> None:
         upload.note_wait(waits, self._clock())
@@ -159,13 +163,17 @@ class Streams(Threads):
         if upload is not None:
             upload.unwatch()
 
-    def _make_room(self) -> None:
-        """End the slowest upload if more jobs wait than uploads have been ended already."""
-        if self._room >= self.queue:  # nobody waits
+    def _make_room(self, refused: bool = False) -> None:
+        """End the slowest upload if more jobs wait than uploads have been ended already.
+
+        Args:
+            refused: whether one more would wait if there were room for it: it may come again.
+        """
+        if self._waiting() + refused <= 0:  # as nearly always; looked at again under the lock
             return
         with self._lock:
             uploads = self._uploads.values()
-            if self.queue - self._room <= sum(upload.is_ended for upload in uploads):
+            if self._waiting() + refused <= sum(upload.is_ended for upload in uploads):
                 return
             now = self._clock()
             slow = [(slowness, upload) for upload in uploads if (slowness := upload.slowness(now)) is not None]

@@ -234,6 +234,20 @@ def test_a_thread_that_has_left_its_place_to_another_is_not_ended(streams: Watch
     assert done == [1, 1, 1]
 
 
+def test_where_nobody_may_wait_one_goes_for_whoever_is_refused_and_comes_again() -> None:
+    streams = WatchedStreams(2, 0)
+    uploads = trickling(streams, [2, 1])
+    for _ in range(3):
+        if streams.submit_reader(None, int) is not None:
+            break
+        assert uploads[1].status() == 408
+    else:
+        pytest.fail("there is no room")
+    assert not uploads[0].future.done()
+    assert uploads[0].finish() == 2
+    streams.close()
+
+
 def test_a_job_that_is_cancelled_in_the_queue_makes_nobody_go(streams: WatchedStreams) -> None:
     uploads = trickling(streams, [1, 2, 3], GRACE - 1)
     waiting = Upload(streams)
