@@ -191,12 +191,12 @@ def seconds(text: str) -> float:
 
 
 def make_demo(options: argparse.Namespace, tls_port: int | None) -> Application:
-    """The demo site. Without Jinja2 there is none; without the other libraries it says what it lacks."""
+    """Return the demo site. It needs Jinja2; without the library that knows browsers it says what it lacks."""
     if not is_installed("jinja2"):
         raise Mistake("the demo needs Jinja2: pip install 'evloop-http[demo]'")
-    for module, what in (("multipart", "multipart forms"), ("ua_parser", "the names of browsers")):
-        if not is_installed(module):
-            print(f"evloop-http: the demo goes without {what}: pip install 'evloop-http[demo]'", file=sys.stderr)
+    if not is_installed("ua_parser"):
+        print("evloop-http: the demo goes without the names of browsers: pip install 'evloop-http[demo]'",
+              file=sys.stderr)
     from .demo.app import create_app
     return create_app(tls_port, debug=getattr(options, "debug", False))
 

@@ -21,7 +21,6 @@ from evloop_http.demo.app import create_app
 from serving_demo import FORM, MARKUP, Visitor
 
 pytest.importorskip("jinja2", reason="the 'demo' extra is not installed")
-pytest.importorskip("multipart", reason="the 'demo' extra is not installed")
 pytest.importorskip("ua_parser", reason="the 'demo' extra is not installed")
 
 HTML = "text/html; charset=utf-8"

@@ -31,7 +31,6 @@ from evloop_http.testing import Client
 from serving_demo import FORM, MARKUP, Reply, Site, Visitor, serve_demo
 
 jinja2 = pytest.importorskip("jinja2", reason="the 'demo' extra is not installed")
-pytest.importorskip("multipart", reason="the 'demo' extra is not installed")
 ua_parser = pytest.importorskip("ua_parser", reason="the 'demo' extra is not installed")
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"

@@ -151,7 +151,6 @@ def test_a_handler_whose_client_leaves_is_ended_by_an_error_that_nobody_logs(cap
 
 
 def test_a_form_with_files_is_read_while_it_comes() -> None:
-    pytest.importorskip("multipart")
     app = App()
 
     @app.post("/form", stream=True)
