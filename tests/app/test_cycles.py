@@ -35,6 +35,7 @@ from evloop_http.testing import Client
 
 NOTHING: dict[str, str] = {}
 JSON = {"Content-Type": "application/json"}
+FORM = {"Content-Type": "multipart/form-data; boundary=b"}
 
 
 def refuse(request: Request) -> None:
@@ -92,6 +93,7 @@ def make_app(tmp_path: Path) -> App:
     app.get("/fail")(fail)
     app.get("/wrong")(lambda request: object())
     app.post("/json")(lambda request: request.json())
+    app.post("/form")(lambda request: [*request.form, *[file.read().decode() for file in request.files.get_all("a")]])
     app.post("/stream", stream=True)(lambda request: Response(piece for piece in request.stream()))
     app.post("/sum", stream=True)(lambda request: str(sum(map(len, request.stream()))))
     app.post("/body", stream=True)(lambda request: request.body)
@@ -131,6 +133,11 @@ KINDS: dict[str, tuple[str, str, dict[str, str], bytes]] = {
     "wrong type": ("GET", "/wrong", {}, b""),
     "converter failed": ("GET", "/bad/x", {}, b""),
     "bad json": ("POST", "/json", JSON, b"{"),
+    "form": ("POST", "/form", FORM, b"--b\r\nContent-Disposition: form-data; name=a\r\n\r\nx\r\n--b--"),
+    "file of a form": ("POST", "/form", FORM,
+                       b"--b\r\nContent-Disposition: form-data; name=a; filename=f\r\n\r\nx\r\n--b--"),
+    "bad form": ("POST", "/form", FORM, b"--b\r\nContent-Disposition: form-data; name=a\r\n\r\nx\r\n--b-"),
+    "bad part": ("POST", "/form", FORM, b"--b\r\nContent-Disposition: nonsense\r\n\r\nx\r\n--b--"),
     "wrong media type": ("POST", "/json", {}, b"{}"),
     "too large": ("POST", "/json", JSON, b"x" * 101),
     "overridden": ("POST", "/", {"X-Method": "DELETE"}, b""),

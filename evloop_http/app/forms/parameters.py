@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from urllib.parse import unquote_to_bytes
 
 from ...messages import HTTPError
@@ -12,7 +13,9 @@ from .charsets import decode
 from .rules import FormError
 
 # The standard library's parser takes half a second for 32 KiB of semicolons in quotes.
-_PARAMETER = re.compile(r"""[ \t]*;[ \t]*(?:([^\s=;"]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s;"]*)))?""")
+_PARAMETER = re.compile(r"""[ \t]*;[ \t]*(?:([^\s=;"]+)=(?:"([^"\\]*+(?:\\.[^"\\]*+)*+)"|([^\s;"]*)))?""")
+#: Parameters of one header, empty ones too. Three mean something, and a client could write thousands.
+_MOST_PARAMETERS = 50
 _QUOTED_PAIR = re.compile(r"\\(.)")
 
 # What browsers write (the HTML standard, §4.10.21.8): quotes and line ends in a name are percent-encoded, a backslash
@@ -26,23 +29,23 @@ _EXTENDED = re.compile(r"([^']*)'[^']*'(.*)")
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
-def parameters(header: str, start: int) -> Iterator[tuple[str, str, bool, int]]:
-    """Yield name in lower case, raw value, whether that was quoted, and the end of each parameter from `start` on.
-
-    Stops at what is malformed. An empty parameter has an empty name.
-    """
+def _parameters(header: str, start: int) -> Iterator[re.Match[str]]:
+    """Yield the parameters from `start` on, up to what is malformed; some may be empty."""
     found = _PARAMETER.match(header, start)
     while found is not None:
-        name, quoted, plain = found.groups()
-        yield (name or "").lower(), plain or "" if quoted is None else quoted, quoted is not None, found.end()
+        yield found
         found = _PARAMETER.match(header, found.end())
 
 
 def parameter(header: str, name: str) -> str | None:
-    """Return the first parameter of this name, unquoted; None if there is none. Stops at what is malformed."""
-    for key, value, is_quoted, _ in parameters(header, max(header.find(";"), 0)):
-        if key == name:
-            return _QUOTED_PAIR.sub(r"\1", value) if is_quoted else value
+    """Return the first parameter of this name, unquoted; None if there is none.
+
+    Stops at what is malformed, and behind the fiftieth parameter.
+    """
+    for found in islice(_parameters(header, max(header.find(";"), 0)), _MOST_PARAMETERS):
+        key, quoted, plain = found.groups()
+        if key is not None and key.lower() == name:
+            return _QUOTED_PAIR.sub(r"\1", quoted) if quoted is not None else plain or ""
     return None
 
 
@@ -50,11 +53,12 @@ def parse_boundary(content_type: str) -> str:
     """Return the boundary that the content type of a multipart body names.
 
     Raises:
-        FormError: 400, it names none, or two: others would read another body (RFC 2046 §5.1.1).
+        FormError: 400, it names none, or two, or is malformed: others would read another body (RFC 2046 §5.1.1).
     """
-    found = [key for key, *_ in parameters(content_type, max(content_type.find(";"), 0)) if key == "boundary"]
-    if len(found) != 1:
-        raise FormError(rules.BOUNDARY)
+    try:
+        _each_once(content_type, max(content_type.find(";"), 0))
+    except ValueError:
+        raise FormError(rules.BOUNDARY) from None
     return parameter(content_type, "boundary") or ""
 
 
@@ -66,7 +70,7 @@ def parse_disposition(value: str, offset: int) -> tuple[str, str | None, str | N
     comes first.
 
     Raises:
-        FormError: 400, it is malformed.
+        FormError: 400, it is malformed, or has more than 50 parameters.
     """
     usual = _BROWSERS.fullmatch(value)
     if usual is not None:
@@ -76,26 +80,27 @@ def parse_disposition(value: str, offset: int) -> tuple[str, str | None, str | N
     if kind is None:
         raise FormError(rules.PARAMETERS, offset)
     try:
-        found = _each_once(value, kind.end())
+        found = {key: _unescaped(*raw) for key, raw in _each_once(value, kind.end()).items()}
         name, filename = _value(found, "name"), _value(found, "filename")
     except (ValueError, HTTPError):
         raise FormError(rules.PARAMETERS, offset) from None
     return kind[0].lower(), name, None if filename is None else _without_path(filename)
 
 
-def _each_once(header: str, end: int) -> dict[str, str]:
-    """Return the parameters from `end` on by name.
+def _each_once(header: str, end: int) -> dict[str, tuple[str, bool]]:
+    """Return the parameters from `end` on by their names in lower case: what is written, and whether in quotes.
 
     Raises:
-        ValueError: one occurs twice, or they are malformed.
+        ValueError: one occurs twice, or they are malformed, or there are too many.
     """
-    found: dict[str, str] = {}
-    for key, raw, is_quoted, stop in parameters(header, end):
-        if key in found:
-            raise ValueError("twice")
-        if key:
-            found[key] = _unescaped(raw, is_quoted)
-        end = stop
+    found: dict[str, tuple[str, bool]] = {}
+    for each in islice(_parameters(header, end), _MOST_PARAMETERS):
+        key, quoted, plain = each.groups()
+        if key is not None:
+            if key.lower() in found:
+                raise ValueError("twice")
+            found[key.lower()] = (plain or "", False) if quoted is None else (quoted, True)
+        end = each.end()
     if header[end:].strip(" \t"):
         raise ValueError("malformed")
     return found

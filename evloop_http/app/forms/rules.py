@@ -34,7 +34,7 @@ class Rule(NamedTuple):
 
 
 # Framing
-BOUNDARY = Rule(400, "RFC 2046 §5.1.1", "a multipart body names one boundary of 1 to 70 characters")
+BOUNDARY = Rule(400, "RFC 2046 §5.1.1", "a multipart type is well-formed and names one boundary of 1 to 70 characters")
 DELIMITER = Rule(400, "RFC 2046 §5.1.1", "a boundary is followed by the end of its line, or by two hyphens and that")
 INCOMPLETE = Rule(400, "RFC 2046 §5.1.1", "a multipart body ends with its last boundary")
 
@@ -47,7 +47,7 @@ FIELD_VALUE = Rule(400, "RFC 5322 §2.2", "a header of a part has no control cha
 FIELD_SINGLE = Rule(400, "RFC 7578 §4.2", "a part has no second Content-Disposition or Content-Type")
 ENCODING = Rule(400, "RFC 7578 §5.1", "the headers of a part are in UTF-8")
 DISPOSITION = Rule(400, "RFC 7578 §4.2", "a part has the Content-Disposition form-data, with a name")
-PARAMETERS = Rule(400, "RFC 2183 §2", "the parameters of a Content-Disposition are well-formed, and none occurs twice")
+PARAMETERS = Rule(400, "RFC 2183 §2", "a Content-Disposition has few, well-formed parameters, and none twice")
 
 # Limits
 HEADER_LONG = Rule(413, "RFC 9110 §15.5.14", "the headers of a part are too large")

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evloop_http.app import forms
+from evloop_http.app.forms import filenames
 
 
 def is_reserved_on_windows(name: str) -> bool:
@@ -57,3 +58,41 @@ def test_any_file_name_becomes_one_that_every_system_takes(name: str) -> None:
         assert not read.startswith(".")
         assert not is_reserved_on_windows(read)
     assert not [character for character in safe if unicodedata.category(character)[0] == "C"]
+
+
+class CountingUnicode:
+    """Python's `unicodedata`, and how many characters it was asked to normalise in one go."""
+
+    category = staticmethod(unicodedata.category)
+
+    def __init__(self) -> None:
+        self.most = 0
+
+    def normalize(self, form: str, text: str) -> str:
+        self.most = max(self.most, len(text))
+        return unicodedata.normalize(form, text)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", [
+    "a" + "\u0300\u0316" * 50_000, "a" + "\u0300\u0316" * 50_000 + ".txt", "." * 50_000 + "\u0316\u0300" * 50_000,
+    "x." + "\u0300\u0316" * 50_000, "C:\\" + "\u0300\u0316" * 50_000 + ".a\u0300"])
+def test_a_long_name_is_cut_before_it_is_normalised(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Normalising takes quadratic time where combining marks follow each other."""
+    counting = CountingUnicode()
+    monkeypatch.setattr(filenames, "unicodedata", counting)
+    safe = forms.safe_filename(name)
+    assert 0 < counting.most <= 512
+    assert 0 < len(safe.encode()) <= 255
+    assert (safe.endswith(".txt"), forms.safe_filename(safe)) == (name.endswith(".txt"), safe)
+
+
+COMPOSED = ["a", "\xfc", "u\u0308", "\u03b1\u0313\u0300\u0345", "\u1112\u1161\u11ab", "\U0001f600"]
+
+
+@given(st.lists(st.sampled_from(COMPOSED),
+                min_size=200, max_size=400).map("".join), st.sampled_from(["", ".txt"]))
+def test_cutting_it_first_makes_no_other_name(name: str, suffix: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(filenames, "_NAME_CHARACTERS", 10_000)
+        uncut = forms.safe_filename(name + suffix)
+    assert forms.safe_filename(name + suffix) == uncut
