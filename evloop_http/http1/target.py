@@ -16,10 +16,10 @@ import re
 from . import rules
 from .rules import ProtocolError
 
-# RFC 3986 §3.3 and §3.4, and in the query what browsers send there without encoding it. A run of plain
+# RFC 3986 §3.3 and §3.4, and what browsers and Node send there without encoding it. A run of plain
 # characters is one step for the expression's engine, and `+` behind a quantifier keeps it from trying twice.
 _ENCODED = r"(?:%[0-9A-Fa-f]{2}"
-_IN_PATH = r"[A-Za-z0-9\-._~!$&'()*+,;=:@/|\[\]]*+"
+_IN_PATH = r"[A-Za-z0-9\-._~!$&'()*+,;=:@/|\[\]^]*+"
 _IN_QUERY = r"[A-Za-z0-9\-._~!$&'()*+,;=:@/?|\[\]\\^`{}]*+"
 PATH = rf"/{_IN_PATH}{_ENCODED}{_IN_PATH})*+"
 QUERY = rf"{_IN_QUERY}{_ENCODED}{_IN_QUERY})*+"
@@ -28,7 +28,7 @@ _PATH_AND_QUERY = re.compile(rf"({PATH})(?:\?({QUERY}))?")
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _NUL_OR_LINE_END = re.compile(r"[\0\r\n]")
 _ABSOLUTE = re.compile(r"https?://([^/?#]*)([/?][^#]*)?", re.IGNORECASE)
-_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})+)(?::([0-9]{0,5}))?")
+_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|[A-Za-z0-9\-._~!$&'()*+,;=]+)(?::([0-9]{0,5}))?")
 
 
 def split_target(method: str, target: str) -> tuple[str, str, str | None]:
@@ -77,7 +77,11 @@ def decode_path(path: str, offset: int = 0) -> str:
 
 
 def is_host(text: str) -> bool:
-    """Whether `text` is a host, with or without a port (RFC 9110 §7.2, RFC 3986 §3.2.2); no user, no zone."""
+    """Whether `text` is a host, with or without a port (RFC 9110 §7.2, RFC 3986 §3.2.2); no user, no zone.
+
+    No percent-encoding either, which RFC 3986 has for names outside of the DNS: one program would decode it and
+    another would not, and so find another host.
+    """
     match = _HOST.fullmatch(text)
     if match is None:
         return False

@@ -207,6 +207,7 @@ def test_every_host_of_the_grammar_is_one(host: str) -> None:
     "", ":", ":80", "a b", "a/b", "a?b", "a#b", "a@b", "a\\b", "a:b", "a:1:2", "a:99999", "a:65536", "a:+1", "a:\u0661",
         "é",
     "[]", "[a]", "[::1", "::1]", "[::1]]", "[::1]a", "[::1%25lo]", "[::1%lo]", "[1.2.3.4]", "[v1.a]", "%", "%4", "%zz",
+        "a%20b", "%61", "a%61:80",
         "a\n", "a\0"])
 def test_what_is_no_host_is_none(host: str) -> None:
     assert not is_host(host)
