@@ -29,6 +29,10 @@ depends on it; `awaited` counts those not answered yet. A head that `is_interim`
 it; the final one follows. After 101, or a `CONNECT` that succeeded, `next_event()` returns `SWITCHED`;
 `detach()` returns the bytes that followed. With a `RequestParser`, `detach()` is the way to leave HTTP.
 
+A head says with `keep_alive` whether another message may follow. To heed that is up to the caller: the parsers
+read on, but behind a request with `Connection: close` a server must not process another one, and behind such a
+response a client must not send one (RFC 9112 §9.6).
+
 **Writing.** `RequestEncoder` and `ResponseEncoder` make bytes: `encode` of a message whose body is bytes,
 `start` of one whose body is sent in pieces. The `BodyEncoder` that `start` returns has `encode` for each
 piece and `finish(trailers)` for the end. A body of another length than was announced is refused with a
@@ -60,7 +64,8 @@ The rules
 A peer that breaks a rule ends its stream with a `ProtocolError`: `status` is the status to answer with, `rule`
 the section and the sentence, `offset` the byte of the stream, `method` that of the request (the answer to a
 `HEAD` has no content). No sentence repeats what the peer sent. These are all the rules there are. In a response
-every one of them has the status 502, which is what a proxy answers to its client.
+every one of them has the status 502, which is what a proxy answers to its client; and a folded line is unfolded
+there, as RFC 9112 §5.2 demands of clients, unless it is the first.
 
 Lines:
     400  RFC 9112 §2.2      a line ends with CRLF, and neither CR nor LF stands alone

@@ -4,7 +4,9 @@ RFC 9112 §6.3 knows three kinds of body for a request, and its head alone decid
 of a fixed length, or none. A response has a fourth, the body that ends where the connection does, and its
 head does not decide alone: the method of the request counts too, because the answer to a `HEAD` has no body.
 Every other combination of the two fields is an error, never a guess: a wrong guess turns bytes of one message
-into the beginning of another.
+into the beginning of another. So it is stricter than the RFCs: `Transfer-Encoding: , chunked` is refused, where
+RFC 9110 §5.6.1.2 would ignore the empty member, and so is a response whose last coding is not `chunked`, which
+RFC 9112 §6.3 would read until the connection ends.
 
 The decoders keep counts and no bytes. They read the parser's buffer from a position on, and return the data
 in it and the position where they stopped. The parser keeps what they could not use.

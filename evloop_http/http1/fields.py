@@ -8,6 +8,10 @@ and a cached line cannot be changed.
 A field line that is not cached is checked once by `str.isprintable`, which is true only of text without any
 control character; only lines that fail it (a tab, an odd byte) are examined closely.
 
+A client must unfold the folded fields of a response (RFC 9112 §5.2): `unfold` puts one space in the place of each
+fold before the lines are read. A request with one is refused, because programs in front of a server may have
+read it in another way.
+
 The order in which errors are found must not depend on how the bytes were cut. A bare LF and an excess over a
 limit can be seen before a head is complete, so they are reported first, the earlier one if there are both
 (`check_start`). Everything else is reported when the head is complete, from its first byte on.
@@ -32,6 +36,7 @@ _CACHED_LINE_SIZE = 256  # characters; a longer line is parsed each time
 _CACHED_LINES = 512      # of each kind; one more clears the cache
 
 _CONTROL_BUT_TAB = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_FOLD = re.compile(rb"\r\n[ \t]+")
 
 #: Fields that no trailer may be: of framing, routing, authentication, conditions, caching, and those that
 #: describe how to read the content (RFC 9110 §6.5.1).
@@ -117,6 +122,20 @@ class ConnectionOptions(Cache["bool | None"]):
     def parse(self, line: str) -> bool | None:
         options = {option.strip(" \t") for option in line.lower().split(",")}
         return False if "close" in options else True if "keep-alive" in options else None
+
+
+def unfold(raw: bytes, start: int) -> bytes:
+    """Return `raw` with a space for each fold of the field lines that begin at `start`; a first line has none."""
+    return raw[:start] + _FOLD.sub(b" ", raw[start:])
+
+
+def folded_offset(raw: bytes, start: int, offset: int) -> int:
+    """Return where in `raw` the byte is that `unfold` moved to `offset`."""
+    for fold in _FOLD.finditer(raw, start):
+        if fold.start() >= offset:
+            break
+        offset += len(fold[0]) - 1
+    return offset
 
 
 class SectionParser:

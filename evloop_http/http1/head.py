@@ -4,18 +4,31 @@ Whole heads of requests are cached when they arrive for the second time: load ge
 and clients of an API send the same head byte for byte, and then parsing is one look-up. The cache cannot be
 seen from outside: it is bounded, a head that was refused never enters it, and a head in it cannot be changed.
 Heads of responses differ in their `Date` at least, so only their lines are cached.
+
+Stricter than the RFCs on purpose, because programs on one path must not read one head differently:
+
+- HTTP/1.2 and later are refused, where RFC 9110 §2.5 would have them read as 1.1: nobody sends them.
+- `Expect` is one `100-continue`. An empty one, and one with empty or repeated members, are refused, where RFC 9110
+  §5.6.1.2 would ignore the empty ones.
+- A field that is not a list and occurs twice is refused, `Age` too, of which RFC 9111 §5.1 would use the first.
+  In requests this goes for the fields that mean something there; others, such as `Content-Location`,
+  `Content-Range` and `Date`, are joined as lists are (RFC 9110 §5.3).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import TypeVar
 
-from ..messages import RequestHead, ResponseHead, is_token
+from ..messages import Headers, RequestHead, ResponseHead, is_token
 from . import rules
 from .body import content_length, is_length
-from .fields import Cache, Grammar, SectionParser
+from .fields import Cache, Grammar, SectionParser, folded_offset, unfold
 from .rules import Limits, ProtocolError
 from .target import PATH, QUERY, decode_path, is_host, split_target
+
+T = TypeVar("T")
 
 #: Bytes of the longest head that is cached as a whole; those of browsers have 400 to 1,500.
 CACHED_HEAD_SIZE = 2048
@@ -189,6 +202,17 @@ class ResponseHeadParser(SectionParser):
         Raises:
             ProtocolError: it breaks a rule; the offset counts from the head's first byte.
         """
+        if b"\r\n " in raw or b"\r\n\t" in raw:
+            # Not what follows the status line: that is refused, for it belongs to no field (RFC 9112 §2.2).
+            return _unfolded(raw, raw.find(b"\r\n") + 2, lambda plain: self._parse(plain, method))
+        return self._parse(raw, method)
+
+    def parse_trailers(self, raw: bytes) -> Headers:
+        if b"\r\n " in raw or b"\r\n\t" in raw:
+            return _unfolded(raw, 0, super().parse_trailers)
+        return super().parse_trailers(raw)
+
+    def _parse(self, raw: bytes, method: str) -> ResponseHead:
         (version, status, reason), headers, index = self._split(raw)
         persists = self._options[index["connection"][1]] if "connection" in index else None
         keep_alive = version == "1.1" if persists is None else persists
@@ -200,3 +224,12 @@ class ResponseHeadParser(SectionParser):
             return ResponseHead(status, reason, version, headers, None, ends_with_connection=True, keep_alive=False)
         octets = content_length(headers.get("content-length"), headers.get("transfer-encoding"), version, self.limits)
         return ResponseHead(status, reason, version, headers, octets, keep_alive=keep_alive)
+
+
+def _unfolded(raw: bytes, start: int, parse: Callable[[bytes], T]) -> T:
+    """Return what `parse` makes of `raw` without the folds of the lines from `start` on."""
+    try:
+        return parse(unfold(raw, start))
+    except ProtocolError as error:
+        error.offset = folded_offset(raw, start, error.offset)
+        raise

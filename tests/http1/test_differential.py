@@ -104,6 +104,8 @@ EXAMPLES = [
     Example("codings where nothing is coded", b"HTTP/1.1 304 \r\nTransfer-Encoding: gzip\r\n\r\n", ["GET"]),
     # llhttp knows no other 1xx than 100 to 103.
     Example("codings where nothing is coded", b"HTTP/1.1 199 \r\nTransfer-Encoding: chunked\r\n\r\n", ["GET"]),
+    Example("folded lines of responses", b"HTTP/1.1 204 \r\nX: a\r\n b\r\n\r\n", ["GET"]),
+    Example("folded lines of responses", b"HTTP/1.1 204 \r\nX:\r\n\ta\r\n\r\n", ["GET"]),
     Example("framing in trailers", chunks(b"0\r\nTransfer-Encoding: x\r\n\r\n")),
     Example("status lines without a reason", b"HTTP/1.1 204\r\n\r\n", ["GET"]),
     Example("empty lines before a response", b"\r\nHTTP/1.1 204 \r\n\r\n", ["GET"]),

@@ -62,6 +62,15 @@ def test_a_request_is_a_head_and_an_end() -> None:
     assert parser.next_event() is NEED_DATA
 
 
+def test_what_follows_behind_close_is_read_and_to_stop_there_is_up_to_the_caller() -> None:  # RFC 9112 §9.6
+    parser = RequestParser()
+    parser.feed(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n") + GET)
+    last, _, behind = parser.next_event(), parser.next_event(), parser.next_event()
+    assert isinstance(last, RequestHead)
+    assert isinstance(behind, RequestHead)
+    assert (last.keep_alive, behind.keep_alive) == (False, True)
+
+
 def test_a_body_comes_between_head_and_end() -> None:
     parser = RequestParser()
     parser.feed(POST)

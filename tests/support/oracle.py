@@ -45,7 +45,7 @@ RESPONSES = (
     b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n\r\nabc",
     b"HTTP/1.1 304 \r\nETag: \"a\"\r\nContent-Length: 5\r\n\r\n",
     b"HTTP/1.1 101 x\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n\0\1",
-    b"HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n", b"HTTP/1.1 200 OK\r\nX: a \r\n\t b\r\nContent-Length:\r\n 0\r\n\r\n",
     b"HTTP/1.1 999 \xe9\r\nX: y\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 BEHIND = b"GET /behind HTTP/1.1\r\nHost: behind\r\n\r\n"
 
@@ -428,6 +428,13 @@ def _is_bad_whitespace(case: Case) -> bool:
                                        or "illegal chunk header" in _why(case))
 
 
+def _is_folded_response(case: Case) -> bool:
+    message = case.message
+    return message is not None and isinstance(message.head, ResponseHead) \
+        and re.search(rb"\r\n[ \t]", case.raw[:message.end - message.start]) is not None \
+        and _why(case) in ("Unexpected whitespace after header value", "Invalid header value char")
+
+
 def _framing_in_trailers(case: Case) -> bool:
     coded = case.raw.partition(b"\r\n\r\n")[2][:case.message.end - case.message.start if case.message else None]
     named = re.search(rb"(?i)\r\n(content-length|transfer-encoding):", coded)
@@ -564,6 +571,11 @@ DIFFERENCES = (
         "whitespace in chunk extensions", "h11 httptools",
         "RFC 9110 §5.6.3: a recipient MUST parse for such bad whitespace and remove it",
         when=_is_bad_whitespace),
+    Difference(
+        "folded lines of responses", "httptools",
+        "RFC 9112 §5.2: a user agent that receives an obs-fold in a response message MUST replace each received "
+        "obs-fold with one or more SP octets prior to interpreting the field value",
+        when=_is_folded_response),
     Difference(
         "whitespace behind chunked", "httptools",
         "RFC 9110 §5.5: a field value does not include leading or trailing whitespace",
