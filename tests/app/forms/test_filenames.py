@@ -7,7 +7,7 @@ import unicodedata
 from pathlib import PurePosixPath, PureWindowsPath
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from evloop_http.app import forms
@@ -89,8 +89,9 @@ def test_a_long_name_is_cut_before_it_is_normalised(name: str, monkeypatch: pyte
 COMPOSED = ["a", "\xfc", "u\u0308", "\u03b1\u0313\u0300\u0345", "\u1112\u1161\u11ab", "\U0001f600"]
 
 
-@given(st.lists(st.sampled_from(COMPOSED),
-                min_size=200, max_size=400).map("".join), st.sampled_from(["", ".txt"]))
+@given(st.lists(st.sampled_from(COMPOSED), min_size=200, max_size=400).map("".join), st.sampled_from(["", ".txt"]))
+@example(COMPOSED[3] * 100, "")
+@example(COMPOSED[3] * 100, ".txt")
 def test_cutting_it_first_makes_no_other_name(name: str, suffix: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(filenames, "_NAME_CHARACTERS", 10_000)

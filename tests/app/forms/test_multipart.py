@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import email
 import email.policy
 from collections.abc import Iterable, Iterator
@@ -18,7 +19,7 @@ from werkzeug.sansio import multipart as werkzeug
 
 from evloop_http import HTTPError
 from evloop_http.app import forms
-from evloop_http.app.forms import CLOSED, END_OF_PART, NEED_DATA, FormError, MultipartDecoder, PartHead, rules
+from evloop_http.app.forms import CLOSED, END_OF_PART, NEED_DATA, FormError, MultipartDecoder, PartHead, decoder, rules
 from evloop_http.app.forms.rules import Rule
 
 TYPE = "multipart/form-data; boundary=b"
@@ -148,6 +149,11 @@ def disposed(value: str) -> bytes:
 
 
 # -- what is read
+
+
+def test_the_examples_of_the_documentation_are_true() -> None:
+    done = doctest.testmod(decoder)
+    assert (done.failed, done.attempted) == (0, 6)
 
 
 def test_a_part_without_a_body_ends_at_the_delimiter_behind_its_headers() -> None:  # RFC 2046 §5.1.1: [CRLF *OCTET]
