@@ -95,9 +95,10 @@ class Listener:
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
-                if error.errno not in _EXHAUSTED or self._make_room():
-                    continue  # this one has gone while it waited, or has room now
-                self._report(error)
+                if error.errno not in _EXHAUSTED:
+                    continue  # this one has gone while it waited
+                if self._has_descriptor_now(error):
+                    continue
                 self._wait()
                 return
             self._take(sock, address)
@@ -119,11 +120,14 @@ class Listener:
             self._hosts.clear()
         return self._hosts.setdefault(host, host)
 
-    def _report(self, error: OSError) -> None:
+    def _has_descriptor_now(self, error: OSError) -> bool:
+        """Return whether somebody has made room, where a connection could not be accepted for want of a descriptor."""
+        has_room = self._make_room()
         now = self._reactor.now
-        if now >= self._reported:  # once in a burst
+        if not has_room and now >= self._reported:  # once in a burst
             logger.error("cannot accept connections: %s; trying again every %g s", error.strerror, FULL_PAUSE)
         self._reported = now + 2 * FULL_PAUSE
+        return has_room
 
     def _wait(self) -> None:
         """Try again when a connection has ended, or in a while: by then there may be somebody to close."""
