@@ -18,6 +18,7 @@ The house, in the order in which it is best read:
     messages/           the vocabulary
         headers           Headers, MutableHeaders
         multidict         MultiDict
+        cached            cached_property
         bodies            FileBody, Pipe: bodies that are not plain bytes
         request           RequestHead, Request, Peer
         response          ResponseHead, Response, Upgrade, HTTPError

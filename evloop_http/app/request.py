@@ -7,11 +7,12 @@ becomes an `HTTPError` that says so, at the line of the handler that wanted it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .. import messages
 from ..messages import Headers, HTTPError, MultiDict, Pipe
+from ..messages.cached import cached_property
 from . import accept, forms
 from .json import decode_json
 

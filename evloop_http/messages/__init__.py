@@ -6,6 +6,7 @@ a test can all hold the same object.
 
     headers     Headers, MutableHeaders; what may stand in a field
     multidict   MultiDict: names that may have several values
+    cached      cached_property: what is worked out when it is first asked for
     bodies      FileBody, Pipe: bodies that are not plain bytes
     request     RequestHead, Request, Peer
     response    ResponseHead, Response, Upgrade, HTTPError

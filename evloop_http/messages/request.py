@@ -8,10 +8,10 @@ must not change: `Headers` has no method that alters it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from .cached import cached_property
 from .headers import Headers
 from .multidict import MultiDict, parse_urlencoded
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import sys
 import tracemalloc
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asking import make_request
+from asking import PATIENCE, make_request
 from evloop_http import Headers, HTTPError, Request
 from evloop_http.messages import RequestHead
 
@@ -270,3 +272,26 @@ def test_without_its_library_the_browsers_name_says_what_to_install(monkeypatch:
     monkeypatch.setitem(sys.modules, "ua_parser", None)
     with pytest.raises(RuntimeError, match=r"evloop-http\[browser\]"):
         _ = make_request().browser
+
+
+def test_a_form_that_is_still_arriving_holds_up_the_form_of_no_other_request() -> None:
+    form = "application/x-www-form-urlencoded"
+    other, arriving = with_body(b"a=1", form), with_body(b"", form)
+
+    def pieces(loop: ThreadPoolExecutor) -> Iterator[bytes]:
+        yield b"b="
+        yield loop.submit(lambda: other.form["a"]).result(PATIENCE).encode()
+
+    with ThreadPoolExecutor(1) as loop:
+        arriving.receive(pieces(loop))
+        assert arriving.form["b"] == "1"
+
+
+def test_what_is_worked_out_once_is_kept_and_may_be_set_and_forgotten() -> None:
+    request = make_request(headers={"Cookie": "a=1"})
+    assert request.cookies is request.cookies == {"a": "1"}
+    request.cookies = {"b": "2"}
+    assert request.cookies == {"b": "2"}
+    del request.cookies
+    assert request.cookies == {"a": "1"}
+    assert "Cookies by name" in str(Request.cookies.__doc__)
