@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 
 from ..messages import HTTPError, Response
+from . import debug
 from .later import at_once
 from .problems import printable_id, problem_response
 from .request import Request
@@ -74,7 +75,6 @@ class ErrorHandlers:
         return None
 
     def _debug_page(self, request: Request, error: Exception) -> Response | None:
-        from . import debug
         return debug.page(request, error) if debug.is_local(request) else None
 
 

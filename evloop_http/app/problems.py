@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import html
 import json
+from codecs import unicode_escape_encode
 from typing import Any
 
 from ..messages import REASONS, HTTPError, Request, Response
@@ -42,7 +43,7 @@ def busy(message: str) -> HTTPError:
 
 def printable_id(request: Request) -> str:
     """Return the id that an application gave to a request, fit for a log or a page of text; empty if it has none."""
-    return str(getattr(request, "id", ""))[:_ID_LENGTH].encode("unicode_escape").decode("ascii")
+    return unicode_escape_encode(str(getattr(request, "id", ""))[:_ID_LENGTH])[0].decode("ascii")
 
 
 def problem_response(request: Request, error: HTTPError) -> Response:

@@ -7,6 +7,7 @@ must not change: `Headers` has no method that alters it.
 
 from __future__ import annotations
 
+from codecs import unicode_escape_encode
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -43,7 +44,8 @@ class RequestHead:
     @property
     def line(self) -> str:
         """The request line for a log: whatever could forge a line there is escaped (CVE-2020-7694)."""
-        return f"{self.method} {self.target} HTTP/{self.version}".encode("unicode_escape").decode("ascii")
+        # Not `str.encode`, which imports a module the first time: that may be when there are no descriptors left.
+        return unicode_escape_encode(f"{self.method} {self.target} HTTP/{self.version}")[0].decode("ascii")
 
     def __repr__(self) -> str:
         return f"<RequestHead {self.line}>"
