@@ -5,6 +5,7 @@
     ./scripts/load mixed --shape table                     10, 50, 100, 500, 1000 users
     ./scripts/load api --host http://192.0.2.1:8080        a server that runs already
     ./scripts/load --worker --master-host 192.0.2.2        a helper of a `--master` elsewhere
+    ./scripts/load chaos --time 10m                        another program: clients that misbehave
 
 Options that are not known here are locust's (`--master`, `--expect-workers`, `--stop-timeout`, ...).
 

@@ -1,0 +1,437 @@
+"""What a client does, from its first byte to its reset.
+
+Each function of the table `LIVES` is a way to live. It draws all of its choices from the client's own generator,
+so a number and a seed are enough to live it again. All of them end soon: what they wait for is bounded by the
+server's deadlines, and what they send by a few megabytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import ssl
+import time
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import NamedTuple
+
+from . import asking
+from .application import content
+from .asking import ASKS, UPLOADS, Ask, choose, last
+from .judging import Answer, Inbox, is_refusal, judge, read_answer
+from .serving import SHORTEST
+from .wires import PLAIN, Hung, Manner, TlsWire, Wire
+
+#: The application has no thread for a request. It did not wait for its body, behind which nothing can be found then.
+BUSY = 503
+#: Of all connections, so many are over TLS.
+TLS_SHARE = 0.4
+
+
+class Ports(NamedTuple):
+    """Where the server listens."""
+
+    plain: int
+    tls: int
+
+
+class Talk:
+    """A connection, and what is received on it."""
+
+    def __init__(self, wire: Wire) -> None:
+        self.wire = wire
+        self.inbox = Inbox(wire.receive)
+
+
+class Client:
+    """One life: its choices, its connections and what it has found."""
+
+    def __init__(self, ports: Ports, context: ssl.SSLContext, seed: int, number: int) -> None:
+        self.random = Random(f"{seed}/{number}")
+        self.number = number
+        self.faults: list[str] = []
+        #: answers that were the right ones, and refusals by the server
+        self.answers = self.refusals = 0
+        #: it was slower than a deadline of the server, and did not get all of its answers
+        self.excused = False
+        self._ports = ports
+        self.context = context
+        self._asked = 0
+        self._began = time.monotonic()
+        self._open = contextlib.ExitStack()
+
+    def live(self) -> str:
+        """Live, and return the name of this life. What went wrong is in `faults`."""
+        life = self.random.choices(list(LIVES), list(LIVES.values()))[0]
+        with self._open:
+            try:
+                life(self)
+            except Hung as error:
+                self.faults.append(str(error))
+            except OSError as error:
+                if not self.is_late():
+                    self.faults.append(f"could not connect: {error}")
+        return life.__name__
+
+    def is_late(self) -> bool:
+        """Return whether the server may have lost patience by now."""
+        return time.monotonic() - self._began > SHORTEST
+
+    # Connecting
+
+    def connect(self, manner: Manner = PLAIN, tls: bool | None = None) -> Talk:
+        """Connect, over TLS if `tls` or the dice say so."""
+        if tls is None:
+            tls = self.random.random() < TLS_SHARE
+        wire = TlsWire(self._ports.tls, self.context, manner) if tls else Wire(self._ports.plain, manner)
+        self._open.callback(wire.close)
+        if not wire.greet() and not self.is_late():
+            self.faults.append("the handshake failed")
+        return Talk(wire)
+
+    def connect_raw(self, tls: bool) -> Wire:
+        """Connect to a port without speaking its protocol."""
+        wire = Wire(self._ports.tls if tls else self._ports.plain)
+        self._open.callback(wire.close)
+        return wire
+
+    # Asking
+
+    def nonce(self) -> str:
+        self._asked += 1
+        return f"{self.number}.{self._asked}.{self.random.randrange(1 << 32):08x}"
+
+    def asks(self, least: int, most: int) -> list[Ask]:
+        """Return some requests."""
+        return [choose(self.random, ASKS, self.nonce()) for _ in range(self.random.randint(least, most))]
+
+    def small_asks(self, least: int, most: int) -> list[Ask]:
+        """Return some requests of which none is an upload."""
+        return [ask for ask in self.asks(least, most) if len(ask.data) < 4096] or [self.small_ask()]
+
+    def small_ask(self) -> Ask:
+        return asking.ask_small(self.random, self.nonce())
+
+    def chance(self, share: float) -> bool:
+        return self.random.random() < share
+
+    # Receiving
+
+    def take(self, talk: Talk, ask: Ask, *, may_close: bool = False) -> bool:
+        """Receive the answer to a request, to which the client has a right. Return whether another one may follow.
+
+        Args:
+            may_close: whether the client has said that the request is its last.
+        """
+        answer = read_answer(talk.inbox, ask.method)
+        if isinstance(answer, str):
+            self._note_missing(ask, answer)
+            return False
+        if is_refusal(answer):
+            self.refusals += 1
+            if not ask.waits:
+                self._note_missing(ask, f"was refused with {answer.status}")
+            return False
+        fault = judge(ask, answer)
+        if fault:
+            self._accuse(ask, fault)
+            return False
+        self.answers += 1
+        if not answer.whole:
+            self._note_missing(ask, f"ends after {len(answer.content)} bytes of content")
+        elif answer.closing and not may_close and answer.status != BUSY:
+            self._accuse(ask, "is answered for the last time, and nobody knows why")
+        return answer.whole and not answer.closing
+
+    def take_all(self, talk: Talk, asks: Sequence[Ask]) -> bool:
+        """Receive the answers to requests, in order. Return whether there was none that should not be."""
+        for ask in asks:
+            if not self.take(talk, ask, may_close=ask is asks[-1]):
+                break
+        return not self.faults and not self.excused
+
+    def take_what_comes(self, talk: Talk, asks: Sequence[Ask]) -> None:
+        """Receive until the connection ends. Each answer is the next request's; behind a refusal there is nothing."""
+        for ask in asks:
+            answer = read_answer(talk.inbox, ask.method)
+            if not isinstance(answer, Answer):
+                if answer:
+                    self._accuse(ask, answer)
+                return
+            if is_refusal(answer):
+                break
+            if fault := judge(ask, answer):
+                self._accuse(ask, fault)
+                return
+            self.answers += 1
+        self.take_end(talk)
+
+    def take_end(self, talk: Talk) -> None:
+        """Receive the end of the connection: nothing may precede it but one refusal."""
+        answer = read_answer(talk.inbox, "GET")
+        if isinstance(answer, Answer) and is_refusal(answer):
+            self.refusals += 1
+            answer = read_answer(talk.inbox, "GET")
+        if answer != "":
+            self.faults.append(f"something follows the last answer: {answer!r:.200}")
+
+    def _note_missing(self, ask: Ask, how: str) -> None:
+        if self.is_late():
+            self.excused = True
+        elif not ask.breaks:  # an answer that breaks may do so before its first byte
+            self._accuse(ask, how or "was not answered")
+
+    def _accuse(self, ask: Ask, fault: str) -> None:
+        self.faults.append(f"{ask.method} {ask.path} {fault}")
+
+    # Leaving
+
+    def leave(self, talk: Talk) -> None:
+        """End the connection in one of the ways there are."""
+        self.random.choice((talk.wire.close, talk.wire.reset, talk.wire.half_close))()
+
+    def cut_anywhere(self, data: bytes) -> bytes:
+        """Return the beginning of `data`, without its end."""
+        return data[:self.random.randrange(len(data))]
+
+    def pieces(self, largest: int) -> Callable[[int], int]:
+        """Return a cut into pieces of at most so many bytes."""
+        return lambda left: self.random.randint(1, largest)
+
+
+# -- patient clients
+
+
+def ask_in_turn(client: Client) -> None:
+    """Ask, receive, ask again."""
+    talk = client.connect(Manner(cut=client.pieces(client.random.choice((50, 5000, 100_000))), pauses=0))
+    for ask in client.asks(1, 8):
+        talk.wire.send(ask.data)
+        if not client.take(talk, ask):
+            return
+    client.leave(talk)
+
+
+def ask_at_once(client: Client) -> None:
+    """Ask many times without waiting for an answer."""
+    talk = client.connect(Manner(cut=client.pieces(client.random.choice((100, 3000)))))
+    asks = client.small_asks(2, 30)
+    talk.wire.send(b"".join([ask.data for ask in asks]))
+    client.take_all(talk, asks)
+
+
+def ask_and_half_close(client: Client) -> None:
+    """Ask, and say that nothing more follows; the answers arrive all the same, and then the end."""
+    talk = client.connect()
+    asks = client.asks(1, 3)
+    talk.wire.send(b"".join([ask.data for ask in asks]))
+    talk.wire.half_close()
+    if client.take_all(talk, asks):
+        client.take_end(talk)
+
+
+def ask_for_the_last_time(client: Client) -> None:
+    """Ask with `Connection: close`, and perhaps for an answer that breaks or never comes."""
+    talk = client.connect()
+    ask = client.random.choice((asking.ask_breaking, asking.ask_sized, asking.ask_sized))(client.random, client.nonce())
+    if client.chance(0.05):
+        ask = asking.ask_never(client.random, client.nonce())
+    talk.wire.send(last(ask).data)
+    if not client.take(talk, ask, may_close=True):
+        client.take_end(talk)
+
+
+def write_slowly(client: Client) -> None:
+    """Send a request byte by byte, or almost."""
+    talk = client.connect(Manner(cut=client.pieces(30), pause=client.random.uniform(0.001, 0.01), pauses=50))
+    ask = choose(client.random, ASKS, client.nonce())
+    if len(ask.data) < 50_000:
+        talk.wire.send(ask.data)
+        client.take(talk, ask)
+
+
+def read_slowly(client: Client) -> None:
+    """Receive a long answer in small pieces, through a small window."""
+    manner = Manner(pause=client.random.uniform(0.001, 0.02), pauses=40, window=4096,
+                    portion=client.random.choice((500, 4000, 30_000)))
+    talk = client.connect(manner)
+    ask = asking.ask_sized(client.random, client.nonce())
+    talk.wire.send(ask.data)
+    client.take(talk, ask)
+
+
+def upload(client: Client) -> None:
+    """Send bodies, at once or when they are asked for."""
+    talk = client.connect(Manner(cut=client.pieces(client.random.choice((1000, 65536, 1_000_000)))))
+    for _ in range(client.random.randint(1, 3)):
+        ask = choose(client.random, UPLOADS, client.nonce())
+        if client.chance(0.3):
+            ask = asking.expecting(ask)
+            talk.wire.send(ask.data[:ask.head_size])
+            if client.chance(0.7) and ask.body:
+                talk.inbox.peek(1)  # `100 Continue`, or an answer
+            talk.wire.send(ask.body)
+        else:
+            talk.wire.send(ask.data)
+        if not client.take(talk, ask):
+            return
+
+
+def listen(client: Client) -> None:
+    """Listen to events, then leave without a word, or with one."""
+    talk = client.connect()
+    nonce = client.nonce()
+    talk.wire.send(asking.make(nonce, "GET", "/events").data)
+    lines = list(itertools.islice(iter(talk.inbox.readline, b""), client.random.randint(10, 60)))
+    events = {line for line in lines if line.startswith(b"data: ")}
+    if events - {f"data: {nonce}\n".encode()}:
+        client.faults.append(f"an event is somebody else's: {events!r:.200}")
+    if not events and not client.is_late():
+        client.faults.append(f"no event was sent: {b''.join(lines)!r:.200}")
+    client.answers += bool(events)
+    client.leave(talk)
+
+
+def switch(client: Client) -> None:
+    """Switch to another protocol, which sends everything back."""
+    talk = client.connect(Manner(cut=client.pieces(5000)))
+    nonce = client.nonce()
+    talk.wire.send(asking.make(nonce, "GET", "/switch", "Connection: upgrade", "Upgrade: echo").data)
+    answer = read_answer(talk.inbox, "GET")
+    if not isinstance(answer, Answer) or answer.status != 101:
+        if not client.is_late():
+            client.faults.append(f"did not switch: {answer!r:.200}")
+        return
+    said = content(nonce, asking.size(client.random))
+    talk.wire.send(said)
+    heard = talk.inbox.read(client.random.randint(0, len(said)))
+    if not said.startswith(heard):
+        client.faults.append("the echo is not what was said")
+    client.answers += 1
+    client.leave(talk)
+
+
+# -- impatient clients, whose answers arrive or not
+
+
+def cut_off(client: Client) -> None:
+    """Send requests that end anywhere, and leave."""
+    talk = client.connect()
+    # Of a HEAD that was cut within its first word, nobody knows that the refusal must not have a content.
+    asks = [ask for ask in client.asks(1, 4) if ask.method != "HEAD"] or [client.small_ask()]
+    talk.wire.send(client.cut_anywhere(b"".join([ask.data for ask in asks])))
+    if client.chance(0.5):
+        talk.wire.half_close()
+        client.take_what_comes(talk, asks)
+    else:
+        client.leave(talk)
+
+
+def leave_within_the_answer(client: Client) -> None:
+    """Ask for something long, receive some of it and leave."""
+    talk = client.connect()
+    asks = client.asks(1, 3)
+    for ask in asks:
+        talk.wire.send(ask.data)
+    with contextlib.suppress(ValueError):
+        talk.inbox.read1(client.random.randint(1, 8192))
+    client.leave(talk)
+
+
+def be_deaf(client: Client) -> None:
+    """Ask and ask, and never receive; sometimes until the server has had enough."""
+    talk = client.connect(Manner(deaf=True, window=4096))
+    for number in range(client.random.randint(1, 20)):
+        talk.wire.send(asking.make(client.nonce(), "GET", f"/bytes?n={300_000 * (number < 5)}").data)
+    if client.chance(0.03):
+        time.sleep(2 * SHORTEST)
+    elif client.chance(0.5):
+        time.sleep(client.random.uniform(0, 0.2))
+    client.leave(talk)
+
+
+def stop_an_upload(client: Client) -> None:
+    """Begin to send a body, and stop; sometimes until the server has had enough."""
+    talk = client.connect()
+    ask = choose(client.random, UPLOADS, client.nonce())
+    body = client.cut_anywhere(ask.body) if ask.body else b""
+    talk.wire.send(ask.data[:ask.head_size] + body)
+    if client.chance(0.08):
+        client.take_what_comes(talk, [ask])
+    else:
+        client.leave(talk)
+
+
+def come_in_a_crowd(client: Client) -> None:
+    """Open many connections at once; some are served, some are left."""
+    talks = [client.connect(tls=client.chance(0.1)) for _ in range(client.random.randint(5, 25))]
+    asks = [client.small_ask() for _ in talks]
+    for talk, ask in zip(talks, asks, strict=True):
+        talk.wire.send(ask.data)
+    for talk, ask in zip(talks, asks, strict=True):
+        if client.chance(0.5):
+            client.take(talk, ask)
+        client.leave(talk)
+
+
+def say_nothing(client: Client) -> None:
+    """Connect, say nothing or almost nothing, and leave; sometimes when the server has had enough."""
+    tls = client.chance(TLS_SHARE)
+    wire = client.connect_raw(tls)
+    first = (b"", b"\x16", b"\x16\x03\x01\x02") if tls else (b"", b"G", b"POST /echo HTTP/1.1\r\n")
+    wire.send(client.random.choice(first))
+    if client.chance(0.05):
+        client.take_end(Talk(wire))
+    client.leave(Talk(wire))
+
+
+def break_the_handshake(client: Client) -> None:
+    """Begin a handshake, and break it off anywhere."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = client.context.wrap_bio(incoming, outgoing)
+    wire = client.connect_raw(tls=True)
+    with contextlib.suppress(ssl.SSLError):
+        tls.do_handshake()
+    hello = outgoing.read()
+    wire.send(client.cut_anywhere(hello) if client.chance(0.5) else hello)
+    if client.chance(0.5):
+        wire.send(client.random.randbytes(client.random.randint(1, 500)))
+    client.leave(Talk(wire))
+
+
+#: What breaks a rule of HTTP.
+NONSENSE = (
+    b"GET / HTTP/1.1\nHost: a\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost : a\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nz\r\n",
+    b"GET /" + b"a" * 10_000 + b" HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 40_000 + b"\r\n\r\n",
+    b"\0" * 100, b"\x16\x03\x01\x00\x05hello\r\n\r\n",
+)
+
+
+def talk_nonsense(client: Client) -> None:
+    """Ask something, then break the rules: what was asked is answered, then the rest is refused."""
+    talk = client.connect(Manner(cut=client.pieces(client.random.choice((7, 2000)))))
+    asks = client.small_asks(1, 2) if client.chance(0.5) else []
+    talk.wire.send(b"".join([ask.data for ask in asks]) + client.random.choice(NONSENSE))
+    client.take_what_comes(talk, asks)
+
+
+def talk_plainly_to_tls(client: Client) -> None:
+    """Speak HTTP, or nothing that is known, to the port of HTTPS."""
+    wire = client.connect_raw(tls=True)
+    wire.send(client.random.choice((client.small_ask().data, client.random.randbytes(200))))
+    if client.chance(0.5):
+        client.take_end(Talk(wire))
+    client.leave(Talk(wire))
+
+
+Life = Callable[[Client], None]
+
+#: Every way to live, with weights.
+LIVES: dict[Life, int] = {
+    ask_in_turn: 12, ask_at_once: 6, ask_and_half_close: 4, ask_for_the_last_time: 4, write_slowly: 3, read_slowly: 3,
+    upload: 6, listen: 3, switch: 3, cut_off: 5, leave_within_the_answer: 4, be_deaf: 3, stop_an_upload: 4,
+    come_in_a_crowd: 2, say_nothing: 3, break_the_handshake: 2, talk_nonsense: 4, talk_plainly_to_tls: 2,
+}
