@@ -8,6 +8,8 @@ thousand in one wake would keep everybody else waiting. What is left is reported
 *Out of descriptors is not an error of the connection but of the moment.* The connection stays in
 the backlog and the listener stays readable, so trying again at once is a spin. Somebody who waits may be closed to
 make room; if nobody can be, the listener is taken out of the selector for a second, and the log has one line for it.
+So it is after every other error that is not known to be of one connection only: somebody may have shut the listener
+down, for example.
 
 *Stopping takes in what was already accepted by the kernel.* A client whose connection waits in
 the backlog believes it is connected; closing the listener would reset it. So the backlog is
@@ -30,9 +32,13 @@ logger = logging.getLogger("evloop_http.net")
 
 #: Connections accepted in one wake.
 ACCEPT_BUDGET = 64
-#: Seconds without accepting when there is no room, or no descriptor left.
+#: Seconds without accepting when there is no room, no descriptor left, or nothing can be accepted for another reason.
 FULL_PAUSE = 1.0
+#: What may be mended by closing somebody.
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+#: What is wrong with one connection, not with all of them (accept(2)): the next one may be accepted at once.
+_GONE = frozenset({errno.ECONNABORTED, errno.EPROTO, errno.EPERM, errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN,
+                   errno.EHOSTUNREACH, errno.ENOPROTOOPT, errno.EOPNOTSUPP, errno.ETIMEDOUT})
 #: Addresses of clients whose strings are shared; then the table begins anew.
 _MOST_HOSTS = 4096
 #: Connections that are taken in at the end: more than any backlog holds.
@@ -95,9 +101,11 @@ class Listener:
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
-                if error.errno not in _EXHAUSTED:
-                    continue  # this one has gone while it waited
-                if self._has_descriptor_now(error):
+                if error.errno in _GONE:
+                    continue
+                has_room = error.errno in _EXHAUSTED and self._make_room()
+                self._note_failure(error, has_room)
+                if has_room:
                     continue
                 self._wait()
                 return
@@ -120,14 +128,11 @@ class Listener:
             self._hosts.clear()
         return self._hosts.setdefault(host, host)
 
-    def _has_descriptor_now(self, error: OSError) -> bool:
-        """Return whether somebody has made room, where a connection could not be accepted for want of a descriptor."""
-        has_room = self._make_room()
+    def _note_failure(self, error: OSError, is_mended: bool) -> None:
         now = self._reactor.now
-        if not has_room and now >= self._reported:  # once in a burst
+        if not is_mended and now >= self._reported:  # once in a burst
             logger.error("cannot accept connections: %s; trying again every %g s", error.strerror, FULL_PAUSE)
         self._reported = now + 2 * FULL_PAUSE
-        return has_room
 
     def _wait(self) -> None:
         """Try again when a connection has ended, or in a while: by then there may be somebody to close."""

@@ -123,10 +123,11 @@ class Server:
             sock = bind_path(os.fspath(path), mode) if path is not None else bind_address(host, port)
         try:
             sock.listen(backlog)
+            address = address_of(sock)
         except OSError:
             sock.close()
             raise
-        origin = Origin(address_of(sock), "http" if tls is None else "https")
+        origin = Origin(address, "http" if tls is None else "https")
         listener = Listener(self.reactor, sock, has_room=self._has_room, make_room=self._make_room,
                             adopt=partial(self._adopt, origin), wrap=wrap,
                             path=None if path is None else os.fspath(path))
@@ -265,13 +266,17 @@ class Server:
         """Serve from a thread for as long as the `with` block lasts; on a free port if it does not listen yet.
 
         Raises:
-            RuntimeError: the server has stopped: it serves once.
+            RuntimeError: the server has stopped: it serves once. Or no thread can be started, and the server is closed.
         """
         self._refuse_if_stopped()
         if not self._listeners:
             self.listen(host, port)
         thread = threading.Thread(target=self._run_to_the_end, name="evloop_http")
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:  # the system has no more threads
+            self.close()
+            raise
         try:
             yield self
         finally:
