@@ -7,7 +7,7 @@ Reading order:
 * `application`: the handlers, each of which repeats the nonce of its request
 * `asking`: requests, and what their answers may be; `judging`: whether an answer is the one
 * `wires`: a client's end of a connection, over TCP and over TLS
-* `lives`: what a client does, from its first byte to its reset
+* `client`: one client, its choices and its connections; `lives`: what clients do, from the first byte to the reset
 * `serving`: the process of the server, and what it tells of itself; `levels`: whether it is at rest
 * `running`: many lives at a time, in rounds, and the verdict
 

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from .application import make_files
-from .lives import Ports
+from .client import Ports
 from .wires import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 
 from .application import THREADS
 from .asking import make
+from .client import Client, Ports
 from .judging import Inbox, read_answer
 from .levels import Levels, Served, risen
-from .lives import Client, Ports
+from .lives import LIVES
 from .wires import Wire
 
 #: How much more there may be after the last round than after the first: bytes of resident memory, of which an
@@ -89,7 +90,7 @@ class Chaos:
     def live(self, number: int) -> None:
         """Live one life."""
         client = Client(self._served.ports, self._context, self._seed, number)
-        name = client.live()
+        name = client.live(LIVES)
         with self._lock:
             self.outcome.note(name, client)
 

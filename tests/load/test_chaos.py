@@ -17,12 +17,14 @@ from random import Random
 import pytest
 
 from chaos import __main__ as program
+from chaos import client as clients
 from chaos import lives, wires
 from chaos.application import Meant, content
 from chaos.asking import ASKS, UPLOADS, Ask, ask_breaking, ask_never, choose, expecting, last, make
+from chaos.client import Client, Ports, Talk
 from chaos.judging import Answer, Inbox, is_refusal, judge, read_answer
 from chaos.levels import Served, risen
-from chaos.lives import LIVES, Client, Ports, Talk
+from chaos.lives import LIVES
 from chaos.running import Chaos, Outcome, up_to
 from chaos.serving import is_meant
 from evloop_http.http1 import HeadParser, RequestParser
@@ -191,7 +193,7 @@ def test_what_is_wrong_with_answers_is_found(said: str, faults: list[str]) -> No
 
 
 def test_a_client_that_was_slower_than_a_deadline_is_excused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lives, "SHORTEST", 0)
+    monkeypatch.setattr(clients, "SHORTEST", 0)
     assert faults_in("<1.0>< close>") == []
     assert faults_in("<1.0><1.0>") == ["GET /1 was answered 200 with the nonce '1.0'"]
 
@@ -200,8 +202,7 @@ def test_a_server_that_does_nothing_is_found(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(wires, "PATIENCE", 0.01)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         one = client(ports=Ports(silent.getsockname()[1], silent.getsockname()[1]))
-        monkeypatch.setitem(LIVES, lives.ask_and_half_close, 1_000_000_000)
-        assert one.live() == "ask_and_half_close"
+        assert one.live({lives.ask_and_half_close: 1}) == "ask_and_half_close"
     assert one.faults == ["the server neither read nor wrote nor closed for 0.01 s"]
 
 
