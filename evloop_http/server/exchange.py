@@ -421,11 +421,11 @@ class Exchange:
         """Tell the application, if it is still at work, that nobody waits for it any more."""
         if self._request is not None:
             self._request.disconnected = True
-        future, running = self._future, self.in_flight()
-        self._future = None
+        future = self._future
         if future is not None and self.head is not None:
-            if running is not None and running.in_thread:
-                self._shared.leave_at_work(future, running)
+            if future.running():
+                self._shared.leave_at_work(future, InFlight.of(self.head, self.state_name, True))
+            self._future = None
             call_in_loop = self._shared.reactor.call_soon_threadsafe
             give_up(future, self, partial(call_in_loop, _close_unwanted, self._shared, self.head))
         self._lose_body()

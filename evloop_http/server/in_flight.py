@@ -6,6 +6,7 @@ because it may contain secrets.
 
 from __future__ import annotations
 
+from codecs import unicode_escape_encode
 from collections import Counter
 from collections.abc import Collection
 from typing import NamedTuple, Self
@@ -37,7 +38,7 @@ class InFlight(NamedTuple):
 
 
 def _printable(text: str) -> str:
-    text = text[:_LONGEST + 1].encode("unicode_escape").decode("ascii")
+    text = unicode_escape_encode(text[:_LONGEST + 1])[0].decode("ascii")  # imports nothing, as `str.encode` would
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
