@@ -27,7 +27,7 @@ from typing import Any, TextIO
 
 from . import App, Limits, Server, StaticFiles, Timeouts, __version__, tls_context
 from .app.hosts import is_loopback_address
-from .app.middleware.hosts import LOOPBACK, trusted_hosts
+from .app.middleware.hosts import LOOPBACK, TrustedHosts
 from .app.streams import Streams
 from .app.threads import Threads
 from .messages import Application
@@ -296,16 +296,9 @@ def guard(options: argparse.Namespace, application: Application, listening: Sequ
         return application
     own, _, _ = options.host.partition("%")  # the zone of an IPv6 address is never sent
     try:
-        check = trusted_hosts([*LOOPBACK, *filter(None, [own]), *named])
+        return TrustedHosts([*LOOPBACK, *filter(None, [own]), *named], application)
     except ValueError as error:
         raise Mistake(str(error)) from None
-    if isinstance(application, App):
-        app = application
-    else:
-        app = App()
-        app.mount("/", application)
-    app.middleware(check)
-    return app
 
 
 def set_threads(application: Application, workers: int | None, streams: int | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,9 +12,9 @@ from hypothesis import strategies as st
 from asking import answer, content, make_request
 from evloop_http import App, Request, Response, StaticFiles
 from evloop_http.app.hosts import host_of, is_loopback
-from evloop_http.app.middleware import trusted_hosts
+from evloop_http.app.middleware import TrustedHosts, trusted_hosts
 from evloop_http.app.middleware.hosts import LOOPBACK
-from evloop_http.messages import GATHER, NOBODY, Headers, RequestHead
+from evloop_http.messages import GATHER, NOBODY, STREAM, Application, Headers, RequestHead
 
 SITE = ["example.org", "*.example.org", "10.0.0.7", "[2001:DB8::1]", "xn--bcher-kva.example."]
 
@@ -121,13 +122,41 @@ def test_no_host_at_all_is_a_mistake() -> None:
         trusted_hosts([])
 
 
-def test_files_are_mounted_behind_it(tmp_path: object) -> None:
-    app = App()
-    app.middleware(trusted_hosts(LOOPBACK))
-    app.mount("/", StaticFiles(str(tmp_path), listing=True))
+@pytest.mark.parametrize("how", ["mounted", "wrapped"])
+def test_files_are_served_behind_it(tmp_path: Path, how: str) -> None:
+    files = StaticFiles(tmp_path, listing=True)
+    app: Application = TrustedHosts(LOOPBACK, files)
+    if how == "mounted":
+        app = outer = App()
+        outer.middleware(trusted_hosts(LOOPBACK))
+        outer.mount("/", files)
     for host, status in (("localhost:8080", 200), ("x.localhost", 200), ("127.0.0.1", 200), ("[::1]", 200),
                          ("127.0.0.2", 421), ("evil.example", 421)):
         assert answer(app, make_request("GET", "/", host=host)).status == status
+
+
+def test_an_application_behind_it_decides_itself_how_it_takes_a_body() -> None:
+    app = App()
+
+    @app.post("/upload", stream=True)
+    def upload(request: Request) -> str:
+        return "taken"
+
+    guarded = TrustedHosts("a.example", app)
+    assert guarded.prepare(make_request("POST", "/upload", body=b"x", host="a.example")) is STREAM
+    assert guarded.request_class is app.request_class
+    refusal = guarded.prepare(make_request("POST", "/upload", body=b"x", host="evil.example"))
+    assert isinstance(refusal, Response)
+    assert refusal.status == 421
+
+
+def test_what_clients_call_the_site_is_remembered_up_to_a_bound() -> None:
+    app = TrustedHosts("*", lambda request: Response("home"))
+    for number in range(1000):
+        assert answer(app, make_request("GET", "/", host=f"h{number}.example")).status == 200
+    assert answer(app, make_request("GET", "/", host="a" * 5000)).status == 200
+    assert len(app._admitted) <= 64
+    assert max(map(len, app._admitted)) < 300
 
 
 @given(st.text(st.characters(max_codepoint=255, exclude_characters="\r\n"), max_size=40))

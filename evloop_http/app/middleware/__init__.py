@@ -58,8 +58,8 @@ from .caching import etag
 from .compression import gzip
 from .cross_origin import cors
 from .headers import request_id, security_headers
-from .hosts import trusted_hosts
+from .hosts import TrustedHosts, trusted_hosts
 from .intake import body_limit, method_override
 
-__all__ = ["CallNext", "LaterResponse", "Middleware", "after", "basic_auth", "body_limit", "cors", "etag", "gzip",
-           "method_override", "request_id", "security_headers", "trusted_hosts"]
+__all__ = ["CallNext", "LaterResponse", "Middleware", "TrustedHosts", "after", "basic_auth", "body_limit", "cors",
+           "etag", "gzip", "method_override", "request_id", "security_headers", "trusted_hosts"]

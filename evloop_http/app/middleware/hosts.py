@@ -7,15 +7,17 @@ application makes links of `Host`, a stranger can choose where they lead, in a m
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 
-from ...messages import HTTPError, Response
+from ... import messages
+from ...messages import Answer, Application, Contract, HTTPError, Preparation, Response
 from ..answers import CallNext
 from ..hosts import LONGEST, canonical_ipv6, host_of, is_name
 from ..request import Request
 
 #: What browsers and programs of this machine call it.
 LOOPBACK = ("localhost", "*.localhost", "127.0.0.1", "::1")
+#: Spellings of hosts that are remembered, each of a bounded length.
+_REMEMBERED = 64
 
 
 def trusted_hosts(hosts: str | Iterable[str]) -> Callable[[Request, CallNext], Response]:
@@ -32,32 +34,82 @@ def trusted_hosts(hosts: str | Iterable[str]) -> Callable[[Request, CallNext], R
     Raises:
         ValueError: an item is not the name of a host, or there is none.
     """
-    listed = [hosts] if isinstance(hosts, str) else list(hosts)
-    if not listed:
-        raise ValueError("trusted_hosts needs a host, or * for all of them")
-    patterns = {_checked(host) for host in listed}
-    names = frozenset(pattern for pattern in patterns if not pattern.startswith("*"))
-    suffixes = tuple(pattern[1:] for pattern in patterns if pattern.startswith("*"))
-
-    # Clients name the same few hosts again and again. What they may name is bounded in length, and this in number.
-    @lru_cache(maxsize=64)
-    def is_listed(authority: str) -> bool:
-        host = host_of(authority)
-        return host in names or (bool(host) and host.endswith(suffixes))
-
-    def refuses(request: Request) -> bool:
-        authority = request.host
-        return len(authority) > LONGEST or not is_listed(authority)
+    check = _Check(hosts)
 
     def admit(request: Request, call_next: CallNext) -> Response:
-        if refuses(request):
-            raise HTTPError(421, "This server does not answer for the host that was asked for.")
+        if check.refuses(request):
+            raise _misdirected()
         return call_next(request)
+    admit.refuses = check.refuses  # type: ignore[attr-defined]
+    return admit
 
-    def admit_all(request: Request, call_next: CallNext) -> Response:
-        return call_next(request)
-    admit.refuses = refuses  # type: ignore[attr-defined]
-    return admit_all if "*" in patterns else admit
+
+class TrustedHosts:
+    """Any application, with 421 in place of its answer to a request for a host that is not listed.
+
+    The same as `trusted_hosts` for what is not an `App`: `StaticFiles`, a gateway, a function.
+
+    Args:
+        hosts: see `trusted_hosts`.
+
+    Raises:
+        ValueError: see `trusted_hosts`.
+        TypeError: what is given is not an application.
+    """
+
+    def __init__(self, hosts: str | Iterable[str], application: Application) -> None:
+        contract = Contract(application)
+        self._check = _Check(hosts)
+        self._admitted = self._check.admitted
+        self._answer = contract.answer
+        self._prepare = contract.prepare
+        self.close = contract.close
+        self.request_class = contract.request_class
+        self.tunnels = contract.tunnels
+
+    def __call__(self, request: messages.Request) -> Answer:
+        if request.head.authority in self._admitted or not self._check.refuses(request):
+            return self._answer(request)  # type: ignore[no-any-return]
+        return _misdirected().response()
+
+    def prepare(self, request: messages.Request) -> Preparation | Answer:
+        """Decide before the body; see `evloop_http.messages.contract`."""
+        if self._check.refuses(request):
+            return _misdirected().response()
+        return self._prepare(request)  # type: ignore[no-any-return]
+
+
+class _Check:
+    """Which hosts are listed."""
+
+    def __init__(self, hosts: str | Iterable[str]) -> None:
+        listed = [hosts] if isinstance(hosts, str) else list(hosts)
+        if not listed:
+            raise ValueError("trusted_hosts needs a host, or * for all of them")
+        patterns = {_checked(host) for host in listed}
+        self._admits_all = "*" in patterns
+        self._names = frozenset(pattern for pattern in patterns if not pattern.startswith("*"))
+        self._suffixes = tuple(pattern[1:] for pattern in patterns if pattern.startswith("*"))
+        #: as clients have written them. They name the same few again and again.
+        self.admitted: set[str] = set()
+
+    def refuses(self, request: messages.Request) -> bool:
+        """Return whether the host that a request asks for is not listed."""
+        authority = request.head.authority
+        if authority in self.admitted:
+            return False
+        if not self._admits_all and not self._is_listed(host_of(authority)):
+            return True
+        if len(authority) <= LONGEST and len(self.admitted) < _REMEMBERED:
+            self.admitted.add(authority)
+        return False
+
+    def _is_listed(self, host: str) -> bool:
+        return host in self._names or (bool(host) and host.endswith(self._suffixes))
+
+
+def _misdirected() -> HTTPError:
+    return HTTPError(421, "This server does not answer for the host that was asked for.")
 
 
 def _checked(host: str) -> str:
