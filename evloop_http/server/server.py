@@ -204,7 +204,9 @@ class Server:
         return len(self._shared.connections)
 
     def stats(self) -> dict[str, int | dict[str, int]]:
-        """Counters since the server was made, and how many connections are in each state now."""
+        """Counters since the server was made; what bodies and waiting responses hold now, in bytes; and how many
+        connections are in each state.
+        """
         live = list(self._shared.connections)
         states = Counter(connection.state_name for connection in live)
         return {
@@ -212,6 +214,7 @@ class Server:
             "requests": self._ended["requests"] + sum(connection.requests for connection in live),
             "bytes_in": self._ended["bytes_in"] + sum(connection.received for connection in live),
             "bytes_out": self._ended["bytes_out"] + sum(connection.sent for connection in live),
+            "bytes_held": self._shared.memory.held,
             "open": {name: states[name] for name in STATE_NAMES},
         }
 

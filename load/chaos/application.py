@@ -19,7 +19,9 @@ from evloop_http.app.middleware import gzip
 from evloop_http.messages import Channel
 
 #: Threads of the application, and requests that wait for one; more are answered with 503.
-THREADS, QUEUE = 6, 24
+THREADS, STREAMS, QUEUE = 6, 8, 24
+#: Threads that all pools together keep.
+POOLED = THREADS + STREAMS + 1
 #: Bytes of a piece of a body that is produced.
 PIECE = 5000
 #: Seconds between two events.
@@ -52,7 +54,7 @@ def make_files(folder: Path) -> None:
 
 def make_application(folder: Path, listeners: Listeners) -> App:
     """Return the application. `folder` contains the files of `make_files`."""
-    inner = App(threads=THREADS, queue=QUEUE)
+    inner = App(threads=THREADS, streams=STREAMS, queue=QUEUE)
     for register in (register_plain, register_produced, register_bodies, register_failing):
         register(inner)
     inner.get("/events")(listeners.listen)

@@ -22,7 +22,7 @@ from typing import Any
 from evloop_http import READ, Pipe, Reactor, Server, Timeouts, tls_context
 from evloop_http.messages import Request, Response
 
-from .application import FAILING, Listeners, make_application
+from .application import FAILING, POOLED, Listeners, make_application
 
 #: The server's deadlines, in seconds, short so that they are met.
 TIMEOUTS = Timeouts(handshake=3, head=2, body=2, handler=2, write=2, idle=2, linger=0.5)
@@ -73,15 +73,25 @@ class Control:
         return {
             **{f"connections {name}": count for name, count in _numbers(stats["open"]).items()},
             **{f"objects {kind.__name__}": objects[kind.__name__] for kind in COUNTED},
+            "bytes held": int(str(stats["bytes_held"])),
             "blocks": sys.getallocatedblocks(),
             "connections": self._server.connections,
             "descriptors": len(os.listdir("/proc/self/fd")),
             "listeners": len(self._listeners),
             "memory": int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize(),
             "registrations": reactor.registrations,
-            "threads": threading.active_count(),
+            **_threads(),
             "timers": reactor.timers,
         }
+
+
+def _threads() -> dict[str, int]:
+    """Return how many threads there are beside those of the pools, and how many the pools have too many of.
+
+    A pool starts threads when it needs them, and keeps them: fewer than its bound are no fault.
+    """
+    pooled = sum(thread.name.startswith("evloop_http.") for thread in threading.enumerate())
+    return {"threads": threading.active_count() - pooled, "threads too many": max(0, pooled - POOLED)}
 
 
 def _numbers(counts: Any) -> dict[str, int]:
