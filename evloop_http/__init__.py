@@ -24,6 +24,7 @@ The house, in the order in which it is best read:
         response          ResponseHead, Response, Upgrade, HTTPError
         contract          what applications and observers owe the server
         switching         what other protocols owe it
+        futures           whose a future is, and who waits for it
 
     ROOMS               each knows the ground and itself
     http1/              bytes <-> messages; no socket, clock, file or log
@@ -41,7 +42,7 @@ The house, in the order in which it is best read:
         wakeup            other threads and signals
         reactor           Reactor: one selector, one loop
         transport         one non-blocking socket and its send queue
-        tls               the same, over TLS
+        tls/              the same, over TLS: handshakes, phases, two engines
         certificates      TLS contexts
         binding           sockets to listen on
         listener          where connections come from
@@ -54,7 +55,11 @@ The house, in the order in which it is best read:
         exchange          Exchange: the life of one request
         receiving         a request's body while it arrives
         sending           a response's body while it is sent
+        line              what the parts of a connection know of each other
         switching         a connection after HTTP
+        lingering         the last moments of a connection
+        places            who has a place, and who makes room
+        memory            what all connections hold together
         failures          what becomes of an application's mistakes
         in_flight         what a server that stops waits for
         interrupts        Ctrl-C and SIGTERM, once and again

@@ -60,7 +60,7 @@ _FLUSHING = 0.25
 EPILOG = f"""\
 Ctrl-C or SIGTERM finishes what is in flight, in {GRACE:g} seconds at most, and says what that is. A second one closes
 every connection and ends the process within a second, whatever its threads do. A third one ends it at once.
-The exit status is 0, or 130 if Ctrl-C had to close connections.
+The exit status is 0, or 130 after a second Ctrl-C.
 """
 
 
@@ -142,7 +142,7 @@ def add_app_options(parser: argparse.ArgumentParser) -> None:
                         help="show the traceback of an unexpected error to browsers on this machine that ask for it "
                              "by a name such as localhost; never over a Unix socket, nor to what a proxy is seen to "
                              "pass on. Not for use behind a proxy: it may not be seen")
-    parser.add_argument("--worker-threads", "--workers-threads", type=positive, metavar="N",
+    parser.add_argument("--worker-threads", type=positive, metavar="N",
                         help="threads for handlers with threaded=True (default: the application's own number, or 8)")
     parser.add_argument("--stream-threads", type=positive, metavar="N",
                         help="threads for handlers with stream=True (default: the application's own number, or 16)")
@@ -318,7 +318,7 @@ def set_threads(application: Application, workers: int | None, streams: int | No
 def as_app(option: str, application: Application) -> App:
     """The application, which must be an `App` for this option."""
     if not isinstance(application, App):
-        raise Mistake(f"{option} is for an App, and this application is none")
+        raise Mistake(f"{option} is for an App, and this application is not one")
     return application
 
 

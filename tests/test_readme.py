@@ -308,6 +308,7 @@ def test_the_table_tells_the_defaults() -> None:
         "Limits.chunk_line": ("256 bytes, 16 KiB", (limits.chunk_line, limits.chunk_overhead) == (256, 16 * kib)),
         "Limits.gathered": ("256 MiB", limits.gathered == 256 * kib**2),
         "Server(max_connections=)": ("16,384", DEFAULT_PLACES == 16384),
+        "Server(max_per_client=)": ("off", parameters["max_per_client"].default is None),
         "Timeouts.head": ("10 s", timeouts.head == 10),
         "Timeouts.body": ("10 s", timeouts.body == 10),
         "Timeouts.body_rate": ("1 KiB/s, 16 KiB/s", (timeouts.body_rate, timeouts.stream_rate) == (kib, 16 * kib)),

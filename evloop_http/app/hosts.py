@@ -42,9 +42,11 @@ def host_of(authority: str) -> str:
 def canonical_ipv6(text: str) -> str:
     """Return an IPv6 address in its one spelling (RFC 5952 §4); empty if it is not one, or has a zone."""
     try:
-        return "" if "%" in text else str(IPv6Address(text))
+        address = IPv6Address("" if "%" in text else text)
     except AddressValueError:
         return ""
+    mapped = address.ipv4_mapped  # §5: such an address is written with dots, as some versions of Python do
+    return str(address) if mapped is None else f"::ffff:{mapped}"
 
 
 def is_name(text: str) -> bool:

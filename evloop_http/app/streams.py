@@ -13,7 +13,7 @@ with 408: the slowest of those that are slow. For each that waits, one goes. Not
 
 *How fast an upload is* is measured where its handler waits, in the time that it waits. A handler that takes its time
 makes no client look slow, and lately counts more than long ago: what was sent quickly a minute ago is forgotten, so
-nobody buys leave to be slow. After every wait of `HALF_LIFE` seconds, what arrived before it counts half.
+a fast start does not excuse a slow upload. After every wait of `HALF_LIFE` seconds, what arrived before it counts half.
 
 The pool is looked over when a job has to wait or is refused, and after each wait of a handler while one does. Clients
 that send nothing at all are the server's affair: it ends them within seconds.
@@ -32,7 +32,7 @@ from typing import Any, NamedTuple
 from ..messages import HTTPError, Pipe
 from .threads import Threads
 
-#: Bytes a second, a megabit: whoever is as fast is not ended, whoever waits.
+#: Bytes a second, a megabit. An upload at this rate or faster is never ended.
 FAST = 128 * 1024
 #: Seconds that a handler has waited for its client before it is called slow. TCP itself begins slowly.
 GRACE = 3.0

@@ -78,7 +78,7 @@ def add_account(site: App, page: Pages) -> None:
     def login_form(request: Request) -> Response:
         return page(request, "login.html", refused=False)
 
-    @site.post("/login")
+    @site.post("/login", threaded=True)  # a form may be large, and takes its time
     def login(request: Request) -> Response:
         if not is_admin(request.form.get("username", ""), request.form.get("password", "")):
             refusal = page(request, "login.html", status=401, refused=True)

@@ -124,8 +124,9 @@ class Limits:
     fields: int = 100
     #: content after the transfer coding is undone. 413 beyond it
     body: int = 10 * 1024 * 1024
-    #: what bodies that are gathered, and responses that wait for their clients, may hold over all connections of a
-    #: server. Beyond it, the newest request whose body is still arriving gets 503. (For a parser it means nothing.)
+    #: what all connections of a server may hold together when the body of one more is gathered: bodies, and responses
+    #: that wait for their clients. Beyond it, the newest request whose body is still arriving gets 503. (It
+    #: means nothing for a parser.)
     gathered: int = 256 * 1024 * 1024
     #: a chunk's size and extensions. 400 beyond it
     chunk_line: int = 256

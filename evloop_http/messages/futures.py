@@ -50,9 +50,10 @@ class _Waiting:
 
     def remove(self, owner: object, otherwise: Callback) -> bool:
         """Return False if the owner has been called, or is being called."""
+        self.otherwise = otherwise  # first: `call` may come at any moment
         if self._callbacks.pop(owner, None) is None:
+            self.otherwise = None
             return False
-        self.otherwise = otherwise
         return True
 
     def call(self, future: Future[Any]) -> None:

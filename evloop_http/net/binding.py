@@ -89,3 +89,12 @@ def _remove_stale(path: str) -> None:
             os.unlink(path)
         except OSError:
             pass
+
+
+def network_of(address: str) -> str | bytes:
+    """Return what belongs to one client: an IPv4 address, or all of the network (/64) of an IPv6 address."""
+    if ":" not in address:
+        return address
+    packed = socket.inet_pton(socket.AF_INET6, address.partition("%")[0])
+    is_mapped = packed[:12] == bytes(10) + b"\xff\xff"
+    return socket.inet_ntop(socket.AF_INET, packed[12:]) if is_mapped else packed[:8]

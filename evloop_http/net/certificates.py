@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 
 logger = logging.getLogger("evloop_http.net")
 
-#: Seconds that a context is used, and that one is used on whose files could not be read again.
+#: Seconds until a context is renewed, and until a renewal that failed is tried again.
 RENEWAL = 24 * 3600.0
 RENEWAL_RETRY = 3600.0
 

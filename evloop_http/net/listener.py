@@ -130,7 +130,9 @@ class Listener:
 
     def _note_failure(self, error: OSError, is_mended: bool) -> None:
         now = self._reactor.now
-        if not is_mended and now >= self._reported:  # once in a burst
+        if now >= self._reported:  # else in the same burst
+            if is_mended:
+                return
             logger.error("cannot accept connections: %s; trying again every %g s", error.strerror, FULL_PAUSE)
         self._reported = now + 2 * FULL_PAUSE
 
@@ -158,12 +160,3 @@ def address_of(sock: socket.socket) -> tuple[str, int] | str:
     """Return where a socket is bound: host and port, or the path of a Unix socket."""
     name = sock.getsockname()
     return name[:2] if isinstance(name, tuple) else os.fsdecode(name)
-
-
-def network_of(address: str) -> str | bytes:
-    """Return what belongs to one client: an IPv4 address, or all of the network (/64) of an IPv6 address."""
-    if ":" not in address:
-        return address
-    packed = socket.inet_pton(socket.AF_INET6, address.partition("%")[0])
-    is_mapped = packed[:12] == bytes(10) + b"\xff\xff"
-    return socket.inet_ntop(socket.AF_INET, packed[12:]) if is_mapped else packed[:8]

@@ -5,7 +5,11 @@
     exchange     Exchange: the life of one request
     receiving    the body of a request while it arrives
     sending      the body of a response while it is sent
+    line         what the parts of a connection know of each other
     switching    a connection after HTTP
+    lingering    the last moments of a connection
+    places       who has a place, and who makes room
+    memory       what all connections hold together
     failures     what becomes of an application's mistakes
     in_flight    what a server waits for when it stops
     interrupts   Ctrl-C and SIGTERM, once and again

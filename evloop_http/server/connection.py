@@ -456,13 +456,15 @@ class Connection:
             self.close()
 
     def claim(self) -> Claim | None:
-        """Return how strong its claim to its place is, or None if it is at work; see `places`."""
+        """Return how strong its claim to its place is, or None if the application is at work; see `places`."""
         if self.state is HANDSHAKING or (self.state is IDLE and not self._turn_due):
             return 0, self._since
-        return (1, self._since) if self.state is READING_HEADERS else None
+        if self.state is READING_HEADERS or (self._exchange is not None and self._exchange.awaits_body()):
+            return 1, self._since
+        return None
 
     def give_way(self) -> bool:
-        """Close, to make room for another connection, unless a request has arrived. Return whether it has closed."""
+        """Close to make room, unless this is idle and a request has just arrived. Return whether it has closed."""
         if self.state is IDLE:
             self._end_idle()
         else:

@@ -90,6 +90,11 @@ class Exchange:
             return None
         return InFlight.of(self.head, self.state_name, self._future is not None and self._future.running())
 
+    def awaits_body(self) -> bool:
+        """Return whether the application has not begun, because the client has not sent the body."""
+        return self.receiving is READING_BODY and self.responding is HANDLING and (
+            isinstance(self._incoming, GatheredBody) or (self._incoming is not None and not self._incoming.arrived))
+
     def is_over(self) -> bool:
         """Return whether nothing more will be sent."""
         return self.responding is SENT or self.responding is FAILED

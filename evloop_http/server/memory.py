@@ -1,12 +1,13 @@
 """What requests and responses hold in memory, over all connections, and who gives way when it is too much.
 
-A bound for each connection is no bound for all of them: a thousand bodies of 10 MiB are 10 GiB. So what is held is
-counted (`Limits.gathered`): bodies while they are gathered and while their handler is at work, and responses that
-wait for their clients. Beyond the bound, the newest request whose body is still arriving is refused with 503 and
+A bound for each connection does not bound all of them together: a thousand bodies of 10 MiB are 10 GiB. So what is
+held is counted (`Limits.gathered`): bodies while they are gathered and while their handler is at work, and responses
+that wait for their clients. Beyond the bound, the newest request whose body is still arriving is refused with 503 and
 `Retry-After`, and no new one is begun; what came first is finished first.
 
-Only gathered bodies give way. Handlers have begun with the others, and what an application answers is the
-application's to bound; but it counts, so that uploads are refused before a crowd of slow readers takes all memory.
+Only bodies that are still being gathered give way, and only they are held to the bound. A body that arrives with its
+head is small and is handled at once. What an application answers is the application's to bound: responses that wait
+for slow readers are not refused; but they count, so uploads are refused before both together take all memory.
 """
 
 from __future__ import annotations

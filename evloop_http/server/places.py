@@ -4,8 +4,9 @@
 as long as an idle connection may live, and to fill it costs one packet a place. So when there is no place left, or
 the process has no descriptor left, the connection that has been waiting for its client the longest is closed, and the
 new one takes its place. Idle connections go first: their clients have been served, or have said nothing yet, and
-will connect again. Then those whose request has been arriving the longest. Connections with a request in work are
-never closed for another, and none that is younger than a second: new ones would only push each other out.
+will connect again. Then those whose request has been arriving the longest. Connections with a request that the
+application works on are never closed for another, and none that is younger than a second: new ones would only push
+each other out.
 
 *The order costs nothing until it is needed.* A connection is idle anew after every request, so a list in order would
 be changed at every request. Instead, those that have waited the longest are looked for when a place is needed, many
@@ -22,7 +23,7 @@ from collections import Counter
 from collections.abc import Collection
 from typing import Protocol
 
-from ..net.listener import network_of
+from ..net.binding import network_of
 
 logger = logging.getLogger("evloop_http.server")
 
@@ -32,8 +33,12 @@ DEFAULT_PLACES = 16_384
 RESERVE = 64
 #: Seconds before a connection may be closed to make room.
 LEAST_AGE = 1.0
-#: Connections looked out at a time.
+#: Seconds until connections are looked through again when none of them could be closed: it takes milliseconds.
+LOOK_AGAIN = 0.1
+#: Candidates collected in one scan, and those asked to give way for one newcomer: each may turn out to have a request
+#: that has to be answered.
 _BATCH = 256
+_ASKED = 8
 
 #: How a client's claim to its place compares with that of others: the lowest goes first.
 Claim = tuple[int, float]
@@ -87,6 +92,7 @@ class Places:
         self._occupants = occupants
         self._clients = Counter[str | bytes]()
         self._candidates: list[tuple[Claim, Occupant]] = []  # the last one goes first
+        self._look_again = 0.0
 
     def is_full(self) -> bool:
         """Return whether one more needs somebody to make room."""
@@ -98,7 +104,7 @@ class Places:
 
     def make_room(self, now: float) -> bool:
         """Close the connection that has waited for its client the longest. Return False if none may be closed."""
-        for _ in range(_BATCH):
+        for _ in range(_ASKED):
             if not self._has_candidate(now):
                 break
             _, occupant = self._candidates.pop()
@@ -108,14 +114,18 @@ class Places:
 
     def _has_candidate(self, now: float) -> bool:
         """Return whether the last of the candidates may be closed."""
-        if not self._candidates:
+        self._drop_stale()
+        if not self._candidates and now >= self._look_again:
             self._look_out(now)
+        return bool(self._candidates)
+
+    def _drop_stale(self) -> None:
+        """Drop the last of the candidates for as long as they have ceased to wait, or wait for something else."""
         while self._candidates:
             claim, occupant = self._candidates[-1]
             if occupant.claim() == claim:
-                return True
+                return
             self._candidates.pop()
-        return False
 
     def _look_out(self, now: float) -> None:
         oldest = now - LEAST_AGE
@@ -123,6 +133,8 @@ class Places:
                   if (claim := each.claim()) is not None and claim[1] <= oldest)
         self._candidates = [(claim, each) for claim, _, each in heapq.nsmallest(_BATCH, claims)]
         self._candidates.reverse()
+        if not self._candidates:
+            self._look_again = now + LOOK_AGAIN
 
     # Clients
 

@@ -59,6 +59,10 @@ class Server:
         access_log: an observer that writes a line for every response, e.g. `evloop_http.AccessLog`.
         observers: whoever else is told what happens on the connections; see `evloop_http.messages.Observer`.
         server_header: the value of the `Server` field; empty for none.
+
+    Raises:
+        ValueError: `max_connections` or `max_per_client` is less than 1.
+        TypeError: the application is not one.
     """
 
     def __init__(self, application: Application, *, reactor: Reactor | None = None, limits: Limits | None = None,
@@ -67,6 +71,9 @@ class Server:
                  access_log: Observer | None = None, observers: Iterable[Observer] = (),
                  server_header: str = "evloop_http") -> None:
         limits = limits or Limits()
+        for name, number in (("max_connections", max_connections), ("max_per_client", max_per_client)):
+            if number is not None and number < 1:
+                raise ValueError(f"{name} is at least 1, not {number}")
         self.reactor = reactor or Reactor()
         self._owns_reactor = reactor is None
         self._listeners: dict[Listener, Origin] = {}
@@ -176,7 +183,11 @@ class Server:
         return self._places.make_room(self.reactor.now)
 
     def _adopt(self, origin: Origin, transport: Transport, address: str, port: int) -> None:
-        if (self._places.is_full() and not self._make_room()) or not self._places.admit(address):
+        if not self._places.admit(address):  # first: nobody makes room for one that is refused
+            transport.close()
+            return
+        if self._places.is_full() and not self._make_room():
+            self._places.dismiss(address)
             transport.close()
             return
         is_tls = origin.scheme == "https"
@@ -221,7 +232,7 @@ class Server:
     def in_flight(self) -> list[InFlight]:
         """The requests that are being received or answered now: what `stop` waits for, beside other protocols.
 
-        One whose head has not arrived is no request yet. Nothing is as the client sent it, so it is safe to print.
+        One whose head has not arrived is not a request yet. Nothing is as the client sent it, so it is safe to print.
         """
         found = [connection.in_flight() for connection in list(self._shared.connections)]
         return [request for request in found if request is not None]

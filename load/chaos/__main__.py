@@ -52,7 +52,7 @@ def seconds(text: str) -> float:
     """Return a time: a number, with `s`, `m` or `h` behind it or nothing."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
     if match is None or not float(match[1]):
-        raise argparse.ArgumentTypeError(f"{text!r} is no time, such as 30s or 5m")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time, such as 30s or 5m")
     return float(match[1]) * _UNITS[match[2]]
 
 

@@ -22,7 +22,7 @@ from .wires import Wire
 SLACK = {"memory": 32 * 1024 * 1024, "blocks": 20_000}
 #: Faults after which a run ends: more of them say nothing new.
 ENOUGH_FAULTS = 20
-#: Of all answers to which a client had a right, so many may be missing because the client was slow.
+#: The largest share of clients that may be too slow to prove anything.
 MOST_EXCUSED = 0.2
 
 

@@ -23,7 +23,7 @@ SITE = ["example.org", "*.example.org", "10.0.0.7", "[2001:DB8::1]", "xn--bcher-
     ("a.example", "a.example"), ("A.Example:80", "a.example"), ("a.example.:80", "a.example"),
     ("a.example:", "a.example"),
     ("127.0.0.1:8080", "127.0.0.1"), ("[::1]:8080", "::1"), ("[0:0:0::1]", "::1"), ("[2001:DB8::A]", "2001:db8::a"),
-    ("a_b.example", "a_b.example"),
+    ("a_b.example", "a_b.example"), ("[::ffff:127.0.0.1]", "::ffff:127.0.0.1"), ("[::ffff:7f00:1]", "::ffff:127.0.0.1"),
     ("", ""), (":80", ""), ("a..example", ""), ("a.example..", ""), (".example", ""), (".", ""), ("[::1", ""),
     ("[:::]", ""), ("[]", ""), ("::1", ""), ("a.example:80:80", ""), ("a%2eexample", ""), ("user@a.example", ""),
     ("a" * 64, ""), ("a." * 127, ".".join("a" * 127)), ("a." * 128, ""), ("a." * 5000, ""),

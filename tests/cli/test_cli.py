@@ -265,13 +265,13 @@ def test_worker_threads_are_for_an_app(shop: Path, capsys: pytest.CaptureFixture
                                        monkeypatch: pytest.MonkeyPatch, option: str) -> None:
     monkeypatch.chdir(shop)
     said = mistake(capsys, "run", "shop:function", "--port", "0", option, "3")
-    assert said == f"{option} is for an App, and this application is none"
+    assert said == f"{option} is for an App, and this application is not one"
 
 
 def test_debug_is_for_an_app(shop: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(shop)
     said = mistake(capsys, "run", "shop:function", "--port", "0", "--debug")
-    assert said == "--debug is for an App, and this application is none"
+    assert said == "--debug is for an App, and this application is not one"
 
 
 # -- a port in use

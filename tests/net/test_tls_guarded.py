@@ -9,6 +9,7 @@ import struct
 import termios
 import weakref
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,15 +74,42 @@ def test_a_key_update_is_answered_and_the_conversation_goes_on(world: World) -> 
     assert client.tls.read(min=6, max=6) == b"answer"
 
 
-def test_key_updates_among_data_cost_nothing(world: World) -> None:
-    """A peer may change its key now and then for as long as it has something to say."""
+def test_a_key_update_beside_each_byte_of_data_is_a_flood_all_the_same(
+        world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guarded, "MOST_BARREN", 5_000)
     client = Foreigner(world)
-    for number in range(1_000):
+    for _ in range(400):
         client.sock.sendall(client.key_updates(1))
-        client.tls.write(b"x" * 10)
-        while len(client.owner.data) < 10 * (number + 1):
-            assert world.reactor.poll(10)
-    assert client.owner.told.count("lost") == 0
+        client.tls.write(b"x")
+        world.turn()
+        if client.transport.closed:
+            break
+    assert client.owner.told[-1] == "lost"
+
+
+def test_what_is_queued_before_a_file_may_fill_a_batch(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"f" * 1000)
+    transport, client, _ = world.connect()
+    with path.open("rb") as file:
+        transport.enqueue(bytes(guarded._BATCH))
+        transport.send_file(file, 0, 1000)
+        transport.update_interest()
+        assert world.drain(transport, client) == bytes(guarded._BATCH) + b"f" * 1000
+
+
+def test_who_takes_tls_off_while_the_rest_is_sent_is_read_no_more_in_that_wake(world: World) -> None:
+    ours, theirs = socket.socketpair()
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    transport, client, owner = world.connect((ours, theirs))
+    owner.then["writable"] = lambda: transport.queued or transport.half_close_for_good()
+    transport.write(bytes(30_000))
+    transport.update_interest()
+    client.send(b"more")
+    while transport.queued:
+        client.pull()
+        world.turn()
+    assert "lost" not in owner.told
 
 
 def test_the_smallest_records_with_data_are_no_flood(world: World) -> None:
@@ -149,6 +177,34 @@ def test_what_arrives_while_our_half_is_closed_is_not_lost(world: World) -> None
     transport.half_close()
     world.turn()
     assert owner.data == b"just then"
+
+
+def test_the_last_of_a_peer_that_says_goodbye_behind_ours_is_not_lost(world: World) -> None:
+    transport, client, owner = world.connect()
+    transport.half_close()
+    client.tls.write(b"just then")
+    client.say_goodbye()
+    world.turn()
+    assert owner.told == ["open", "data", "eof"]
+    assert owner.data == b"just then"
+
+
+def test_a_peer_that_asks_for_answers_and_reads_none_is_ended(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Data among its key updates makes them no flood, but their answers wait in memory."""
+    monkeypatch.setattr(guarded, "MOST_BARREN", 1000)
+    monkeypatch.setattr(guarded, "_BATCH", 1000)
+    client = Foreigner(world)
+    client.transport._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+    client.transport.write(bytes(1_000_000))
+    most = 0
+    while not client.transport.closed:
+        client.sock.sendall(client.key_updates(1, wants_answer=True))
+        client.tls.write(b"x")
+        world.turn()
+        if not client.transport.closed:
+            most = max(most, len(client.transport._cipher))  # type: ignore[attr-defined]
+    assert most <= 2000
+    assert "lost" in client.owner.told
 
 
 def test_several_records_are_handed_on_as_one(world: World) -> None:

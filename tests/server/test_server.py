@@ -511,6 +511,22 @@ def child(script: str) -> Iterator[tuple[subprocess.Popen[str], tuple[str, int]]
             process.kill()
 
 
+def test_a_client_that_is_refused_closes_nobody_elses_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places, "LEAST_AGE", 0.0)
+    with serving(max_connections=1, max_per_client=1) as server, connect(server) as first:
+        ask(server, first)
+        with connect(server) as second:
+            turn_until(server, lambda: is_readable(second))
+            assert second.recv(1) == b""
+        ask(server, first)
+
+
+@pytest.mark.parametrize("option", ["max_connections", "max_per_client"])
+def test_no_connections_at_all_is_a_mistake(option: str) -> None:
+    with pytest.raises(ValueError, match=f"{option} is at least 1"):
+        Server(hello, **{option: 0})  # type: ignore[arg-type]
+
+
 def test_without_descriptors_silent_clients_make_room() -> None:
     at_once = "import evloop_http.server.places as places; places.LEAST_AGE = 0"
     script = EXHAUSTED.replace("module.FULL_PAUSE = 0.1", at_once)

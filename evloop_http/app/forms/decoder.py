@@ -96,7 +96,7 @@ class MultipartDecoder:
         header_bytes: what the headers of one part may have together, with their line ends; 413 beyond it.
 
     Raises:
-        FormError: 400, the boundary is none.
+        FormError: 400, the boundary is malformed.
     """
 
     __slots__ = ("_at_eof", "_base", "_buffer", "_delimiter", "_error", "_header_bytes", "_searched", "_start", "_step")

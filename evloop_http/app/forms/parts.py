@@ -71,7 +71,7 @@ class Content(Protocol):
 class Gathered:
     """The fields and files of one form, and what they may still take up."""
 
-    __slots__ = ("_parts", "fields", "files", "memory", "room", "spools")
+    __slots__ = ("_header_bytes", "_parts", "fields", "files", "memory", "room", "spools")
 
     def __init__(self) -> None:
         self.fields: list[tuple[str, str]] = []
@@ -80,6 +80,7 @@ class Gathered:
         self.room = rules.MAX_FIELD_BYTES
         self.memory = 0  # bytes of files that are kept there
         self._parts = 0
+        self._header_bytes = 0
 
     def open(self, head: PartHead) -> Content:
         """Return what receives the content of a part of the form."""
@@ -104,6 +105,9 @@ class Gathered:
         self._parts += 1
         if self._parts > rules.MAX_PARTS:
             raise FormError(rules.PARTS_MANY, head.offset)
+        self._header_bytes += sum(len(name) + len(value) for name, value in head.fields)
+        if self._header_bytes > rules.FORM_HEADER_BYTES:
+            raise FormError(rules.HEADERS_LARGE, head.offset)
 
     def close(self) -> None:
         """Let go of the files on the disk."""

@@ -23,6 +23,8 @@ MEMORY_BYTES = 8 * 1024 * 1024
 MAX_SPOOLS = 64
 #: Bytes of all headers of one part together, with their line ends; 413 beyond it.
 PART_HEADER_BYTES = 8 * 1024
+#: Bytes of all headers of a form together, which cost much more than as many bytes of content; 413 beyond it.
+FORM_HEADER_BYTES = 128 * 1024
 
 
 class Rule(NamedTuple):
@@ -51,6 +53,7 @@ PARAMETERS = Rule(400, "RFC 2183 §2", "a Content-Disposition has few, well-form
 
 # Limits
 HEADER_LONG = Rule(413, "RFC 9110 §15.5.14", "the headers of a part are too large")
+HEADERS_LARGE = Rule(413, "RFC 9110 §15.5.14", "the headers of all parts of a form are too large together")
 PARTS_MANY = Rule(413, "RFC 9110 §15.5.14", "the form has too many fields or files")
 FIELDS_LARGE = Rule(413, "RFC 9110 §15.5.14", "the form's fields are too large")
 FILES_MANY = Rule(413, "RFC 9110 §15.5.14", "the form has too many large files")

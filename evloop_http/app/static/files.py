@@ -169,7 +169,7 @@ class FileCache(Generic[E]):
     Args:
         entries: how many at most.
         weight: bytes at most, in all of them.
-        clock: tells seconds, from whenever.
+        clock: seconds from any origin that never go back.
     """
 
     __slots__ = ("_clock", "_entries", "_lock", "_most", "_most_weight", "weight")

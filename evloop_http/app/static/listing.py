@@ -72,7 +72,7 @@ class Listings:
 
     Args:
         weight: bytes of rows to remember at most; 0 for none.
-        clock: tells seconds, from whenever.
+        clock: seconds from any origin that never go back.
     """
 
     __slots__ = ("_cache", "_root")

@@ -66,7 +66,7 @@ class StaticFiles:
             name has no dot and the client names HTML as what it wants: for single-page applications.
         cache_bytes: how much to remember of files that are asked for, and half as much again of listings; 0 for
             nothing.
-        clock: tells seconds, from whenever. A file is looked at for changes once in a second.
+        clock: seconds from any origin that never go back. A file is looked at for changes once in a second.
 
     Raises:
         ValueError: there is no such directory, or file in it, or an argument makes no sense.

@@ -77,6 +77,8 @@ class DirectTransport(TlsTransport):
         except self._would_block as refusal:
             self._recv_refused(refusal)
             return
+        except ssl.SSLZeroReturnError:  # close_notify, behind our own
+            data = b""
         except OSError:
             self._lose()
             return

@@ -30,10 +30,12 @@ logger = logging.getLogger("evloop_http.net")
 
 #: Bytes of ciphertext without data that a connection may send, during the handshake and after it.
 MOST_BARREN = 64 * 1024
-#: What a record with data may have beside it (RFC 8446 §5.2; RFC 5246 §6.2.3): header, padding, tag, and some. Up to
-#: the first, there is not even room for another record of any kind.
+#: What a record with data has beside it. Up to the first, there is no room for another record of any kind. In TLS 1.3
+#: it is a header and a tag (RFC 8446 §5.2), so little that a key update beside every byte of data counts. TLS 1.2 has no
+#: key updates, but ciphers with padding (RFC 5246 §6.2.3.2).
 _LEAST_OVERHEAD = 30
-_OVERHEAD = 64
+_OVERHEAD = {"TLSv1.3": 24}
+_OVERHEAD_BEFORE = 96
 #: Bytes that are encrypted for one `send`.
 _BATCH = 4 * RECORD
 
@@ -65,7 +67,7 @@ class GuardedTransport(TlsTransport):
         try:
             if events & WRITE and self._has_more():
                 self._on_writable()
-            if events & READ and self.reading:
+            if events & READ and self.reading and self._phase is SECURE:  # TLS may have ended just now
                 self._receive()
             self._owner.update()
             if self._interest != (READ if self.reading else 0) or self._queue or self._cipher or self.at_eof:
@@ -102,7 +104,9 @@ class GuardedTransport(TlsTransport):
             data = self._ssl.read(RECORD)
         except ssl.SSLWantReadError:
             pass
-        except (OSError, ValueError):  # a record that was tampered with, or is none
+        except ssl.SSLZeroReturnError:  # close_notify, behind our own
+            data = b""
+        except (OSError, ValueError):  # a record that was tampered with, or is not a record
             self._lose()
             return
         if data and not self._barren and arrived - len(data) <= _LEAST_OVERHEAD and not self._incoming.pending:
@@ -119,11 +123,14 @@ class GuardedTransport(TlsTransport):
                 data = self._ssl.read(RECORD) if self._incoming.pending else None
         except ssl.SSLWantReadError:
             data = None
+        except ssl.SSLZeroReturnError:
+            data = b""
         except (OSError, ValueError):
             self._lose()
             return
         whole = b"".join(pieces)
-        self._barren = max(0, self._barren + arrived - len(whole) - _OVERHEAD * len(pieces))
+        overhead = _OVERHEAD.get(self._ssl.version() or "", _OVERHEAD_BEFORE)
+        self._barren = max(0, self._barren + arrived - len(whole) - overhead * len(pieces))
         if self._barren > MOST_BARREN:
             self._refuse_barren()
             return
@@ -143,6 +150,8 @@ class GuardedTransport(TlsTransport):
         self._cipher = bytes(self._cipher) + self._outgoing.read()
         if not self._refused:
             self._flush()
+        if len(self._cipher) > _BATCH + MOST_BARREN:  # the peer asks for answers, and reads none
+            self._refuse_barren()
 
     # The handshake
 
@@ -238,7 +247,7 @@ class GuardedTransport(TlsTransport):
                 while offset < len(view):
                     offset += self._ssl.write(view[offset:])  # a record at a time
             self._sealed += offset
-            if offset < len(piece):
+            if offset < len(piece) or self._sealed >= _BATCH:
                 break
         self._cipher = self._outgoing.read()
 

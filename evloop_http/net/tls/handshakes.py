@@ -3,16 +3,19 @@
 A handshake is arithmetic: up to half a millisecond of it for a few hundred bytes from the peer. So the handshakes of
 one turn share a budget, and it is one of time, since a step may cost a hundred times as much as another.
 
-Those that find it used up wait in a queue *outside the selector*. Left in the selector, they would stay ready and be
-looked at in every turn, and a crowd of them would leave no time to serve any.
+Those that find it used up wait *outside the selector*. Left in the selector, they would stay ready and be looked at in
+every turn, and a crowd of them would leave no time to serve any.
 
 There is also a bound on how many are under way at a time, because each has buffers in OpenSSL. Beyond it, the oldest
-is closed: a peer that is in earnest needs two round trips.
+is closed: an honest peer needs two round trips.
+
+*Who came last has the next turn.* In order, a flood of hellos would shut out everybody: all would wait for as long as
+the queue is, and be closed as the oldest when their expensive step had just been done. So those who can be served are
+served at once, and those who cannot are the ones that have waited longest. Without a flood nobody waits.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Protocol
 
 from ..reactor import Reactor
@@ -25,9 +28,6 @@ MOST_HANDSHAKES = 1024
 
 class Handshaker(Protocol):
     """What shakes hands."""
-
-    @property
-    def closed(self) -> bool: ...
 
     def park(self) -> None:
         """Wait outside the selector for `take_step`."""
@@ -54,7 +54,7 @@ class Handshakes:
         self._left = seconds
         self._turn = -1
         self._under_way: dict[Handshaker, None] = {}
-        self._waiting: deque[Handshaker] = deque()
+        self._waiting: dict[Handshaker, None] = {}
         self._is_due = False
 
     def __len__(self) -> int:
@@ -70,14 +70,15 @@ class Handshakes:
     def end(self, transport: Handshaker) -> None:
         """Count one no longer. May be called for one that never began."""
         self._under_way.pop(transport, None)
+        self._waiting.pop(transport, None)
 
     def ask(self, transport: Handshaker) -> None:
-        """Have `transport` take a step: now if there is time, or else when those before it have had their turn."""
-        if not self._waiting and self._has_time():
+        """Have `transport` take a step: now if there is time, or else when there is again."""
+        if self._has_time():
             self._step(transport)
         else:
             transport.park()
-            self._waiting.append(transport)
+            self._waiting[transport] = None
             self._come_back()
 
     def _has_time(self) -> bool:
@@ -102,9 +103,8 @@ class Handshakes:
         self._is_due = False
         try:
             while self._waiting and self._has_time():
-                transport = self._waiting.popleft()
-                if not transport.closed:
-                    self._step(transport)
+                transport, _ = self._waiting.popitem()
+                self._step(transport)
         finally:
             if self._waiting:
                 self._come_back()

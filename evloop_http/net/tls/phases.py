@@ -106,7 +106,7 @@ class TlsTransport(Transport):
             return False
         self._phase = HANDSHAKING
         self._handshakes.begin(self)
-        return True
+        return not self.closed
 
     def _start(self) -> None:
         """Make OpenSSL's side of the connection, now that there is something for it to read."""

@@ -500,3 +500,13 @@ def test_a_form_that_was_refused_is_refused_again_and_not_read_on(content_type: 
     for _ in range(2):
         with pytest.raises(HTTPError):
             _ = request.form
+
+
+def test_the_headers_of_all_parts_together_are_bounded() -> None:
+    """Each costs much more than as many bytes of content: 8 MiB of them held a loop for four seconds."""
+    ignored = b"".join(b"X-%d: y\r\n" % number for number in range(700))
+    part = b'--b\r\nContent-Disposition: form-data; name="a"\r\n' + ignored + b"\r\n\r\n"
+    assert len(ignored) < forms.PART_HEADER_BYTES - 100
+    boundary = "multipart/form-data; boundary=b"
+    assert len(form(part * 10 + b"--b--\r\n", boundary).form.get_all("a")) == 10
+    assert status_of(part * 40 + b"--b--\r\n", boundary) == 413
