@@ -31,7 +31,7 @@ logger = logging.getLogger("evloop_http.net")
 #: Bytes of ciphertext without data that a connection may send, during the handshake and after it.
 MOST_BARREN = 64 * 1024
 #: What a record with data has beside it. Up to the first, there is no room for another record of any kind. In TLS 1.3
-#: it is a header and a tag (RFC 8446 §5.2), so little that a key update beside every byte of data counts. TLS 1.2 has no
+#: it is a header and a tag (RFC 8446 §5.2), so little that a key update beside every byte counts. TLS 1.2 has no
 #: key updates, but ciphers with padding (RFC 5246 §6.2.3.2).
 _LEAST_OVERHEAD = 30
 _OVERHEAD = {"TLSv1.3": 24}
