@@ -19,8 +19,9 @@ from .judging import Answer, Inbox, is_refusal, judge, read_answer
 from .serving import SHORTEST
 from .wires import PLAIN, Hung, Manner, TlsWire, Wire
 
-#: The application has no thread for a request. It did not wait for its body, behind which nothing can be found then.
-BUSY = 503
+#: The application has no thread for a request, or has ended the slowest upload for another. It did not wait for the
+#: body, behind which nothing can be found then.
+BREAKING_OFF = frozenset({503, 408})
 #: Of all connections, so many are over TLS.
 TLS_SHARE = 0.4
 
@@ -138,7 +139,7 @@ class Client:
         self.answers += 1
         if not answer.whole:
             self._note_missing(ask, f"ends after {len(answer.content)} bytes of content")
-        elif answer.closing and not may_close and answer.status != BUSY:
+        elif answer.closing and not may_close and answer.status not in BREAKING_OFF:
             self._accuse(ask, "is answered for the last time, and nobody knows why")
         return answer.whole and not answer.closing
 
