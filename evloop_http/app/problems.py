@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import html
 import json
-from codecs import unicode_escape_encode
 from typing import Any
 
-from ..messages import REASONS, HTTPError, Request, Response
+from ..messages import REASONS, HTTPError, Request, Response, printable
 from .accept import prefers
 
 PROBLEM = "application/problem+json"
@@ -43,7 +42,7 @@ def busy(message: str) -> HTTPError:
 
 def printable_id(request: Request) -> str:
     """Return the id that an application gave to a request, fit for a log or a page of text; empty if it has none."""
-    return unicode_escape_encode(str(getattr(request, "id", ""))[:_ID_LENGTH])[0].decode("ascii")
+    return printable(str(getattr(request, "id", ""))[:_ID_LENGTH])
 
 
 def problem_response(request: Request, error: HTTPError) -> Response:

@@ -30,6 +30,7 @@ from math import exp2, log
 from typing import Any, NamedTuple
 
 from ..messages import HTTPError, Pipe
+from ..messages.bodies import ignore_wait
 from .threads import Threads
 
 #: Bytes a second, a megabit. An upload at this rate or faster is never ended.
@@ -101,11 +102,7 @@ class _Upload:
 
     def unwatch(self) -> None:
         """Cut the cycle of the pipe and what it tells of its waits."""
-        self._pipe.on_wait = _ignore
-
-
-def _ignore(waits: bool) -> None:
-    pass
+        self._pipe.on_wait = ignore_wait
 
 
 class Streams(Threads):

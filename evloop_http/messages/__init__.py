@@ -41,7 +41,7 @@ from .headers import (
     make_field,
 )
 from .multidict import MultiDict, parse_urlencoded
-from .request import NOBODY, Origin, Peer, Request, RequestHead, TlsFacts, TlsPeer
+from .request import NOBODY, Origin, Peer, Request, RequestHead, TlsFacts, TlsPeer, printable
 from .response import REASONS, HTTPError, Response, ResponseHead, Upgrade
 from .switching import Channel, SwitchedProtocol
 
@@ -50,4 +50,4 @@ __all__ = ["GATHER", "NOBODY", "PIPE_SIZE", "REASONS", "STREAM", "Answer", "Answ
            "HeaderSource", "Headers", "Index", "MultiDict", "MutableHeaders", "Observer", "Origin", "Peer", "Pipe",
            "Preparation", "PreparingApplication", "Request", "RequestHead", "Response", "ResponseHead",
            "SwitchedProtocol", "TlsFacts", "TlsPeer", "TooSlow", "Transformed", "Upgrade", "index_fields",
-           "is_field_value", "is_token", "make_field", "parse_urlencoded"]
+           "is_field_value", "is_token", "make_field", "parse_urlencoded", "printable"]

@@ -37,7 +37,7 @@ def _ignore() -> None:
     pass
 
 
-def _ignore_wait(waits: bool) -> None:
+def ignore_wait(waits: bool) -> None:
     pass
 
 
@@ -100,7 +100,7 @@ class Pipe:
         #: called when a full pipe has room again, in the reader's thread
         self.on_writable: Callable[[], object] = _ignore
         #: called in the thread of a reader that iterates, with True before it has to wait and with False when it has
-        self.on_wait: Callable[[bool], object] = _ignore_wait
+        self.on_wait: Callable[[bool], object] = ignore_wait
         self._on_close = on_close
         self._home = home
         self._lock = threading.Lock()
@@ -300,7 +300,7 @@ class Pipe:
             self._wake_sleepers()
         on_close, self._on_close = self._on_close, _ignore
         self.on_readable = self.on_writable = _ignore
-        self.on_wait = _ignore_wait
+        self.on_wait = ignore_wait
         on_close()
 
     def __iter__(self) -> Self:

@@ -17,6 +17,12 @@ from .headers import Headers
 from .multidict import MultiDict, parse_urlencoded
 
 
+def printable(text: str) -> str:
+    """Return `text` with everything escaped that could forge a line of a log, or do something to a terminal."""
+    # Not `str.encode`, which imports a module the first time: that may be when there are no descriptors left.
+    return unicode_escape_encode(text)[0].decode("ascii")
+
+
 class RequestHead:
     """What the head of a request says: never changed once made, for many requests may share it."""
 
@@ -44,8 +50,7 @@ class RequestHead:
     @property
     def line(self) -> str:
         """The request line for a log: whatever could forge a line there is escaped (CVE-2020-7694)."""
-        # Not `str.encode`, which imports a module the first time: that may be when there are no descriptors left.
-        return unicode_escape_encode(f"{self.method} {self.target} HTTP/{self.version}")[0].decode("ascii")
+        return printable(f"{self.method} {self.target} HTTP/{self.version}")
 
     def __repr__(self) -> str:
         return f"<RequestHead {self.line}>"

@@ -274,13 +274,12 @@ class Reactor:
 
     def _run_scheduled(self) -> int:
         # Only what is there now: a callback that schedules itself must not keep the selector waiting.
-        left = len(self._scheduled)
-        if not left:
+        most = len(self._scheduled)
+        if not most:
             return 0
         count = 0
         end = self._clock() + _SHARE
-        while left:
-            left -= 1
+        while count < most:
             count += 1
             callback = self._scheduled.popleft()
             try:

@@ -6,12 +6,11 @@ because it may contain secrets.
 
 from __future__ import annotations
 
-from codecs import unicode_escape_encode
 from collections import Counter
 from collections.abc import Collection
 from typing import NamedTuple, Self
 
-from ..messages import RequestHead
+from ..messages import RequestHead, printable
 
 #: Characters of a method or a path; the rest is cut off.
 _LONGEST = 60
@@ -38,7 +37,7 @@ class InFlight(NamedTuple):
 
 
 def _printable(text: str) -> str:
-    text = unicode_escape_encode(text[:_LONGEST + 1])[0].decode("ascii")  # imports nothing, as `str.encode` would
+    text = printable(text[:_LONGEST + 1])
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 

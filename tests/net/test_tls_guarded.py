@@ -17,7 +17,7 @@ import pytest
 from evloop_http.net.tls import guarded
 from foreign_tls import Foreigner
 from recording import Recorder
-from tls_world import Certificate, World
+from tls_world import Certificate, World, small_pair
 
 #: What one wake may read.
 PORTION = 16 * 1024
@@ -99,9 +99,7 @@ def test_what_is_queued_before_a_file_may_fill_a_batch(world: World, tmp_path: P
 
 
 def test_who_takes_tls_off_while_the_rest_is_sent_is_read_no_more_in_that_wake(world: World) -> None:
-    ours, theirs = socket.socketpair()
-    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-    transport, client, owner = world.connect((ours, theirs))
+    transport, client, owner = world.connect(small_pair())
 
     def finish() -> None:
         if not transport.queued:
@@ -223,9 +221,7 @@ def test_several_records_are_handed_on_as_one(world: World) -> None:
 
 
 def test_no_more_is_encrypted_than_one_send_may_take(world: World) -> None:
-    ours, theirs = socket.socketpair()
-    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-    transport, client, _ = world.connect((ours, theirs))
+    transport, client, _ = world.connect(small_pair())
     transport.enqueue(bytes(1_000_000))
     transport.flush()
     transport.update_interest()
@@ -247,9 +243,7 @@ def test_who_keeps_a_transport_does_not_keep_its_buffers(world: World, end: str)
 
 def test_goodbye_is_not_said_where_something_is_missing(world: World) -> None:
     """A client could take what it has for the whole."""
-    ours, theirs = socket.socketpair()
-    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-    transport, client, _ = world.connect((ours, theirs))
+    transport, client, _ = world.connect(small_pair())
     transport.write(bytes(1_000_000))
     transport.close()
     client.received()

@@ -21,35 +21,12 @@ PATIENCE = 20
 UPGRADE = get("/echo", "Connection: Upgrade", "Upgrade: echo")
 
 
-class Echo:
-    """An echo protocol in ten lines, with back-pressure both ways."""
-
-    def on_start(self, channel: Channel) -> None:
-        self.channel = channel
-
-    def on_data(self, data: bytes) -> None:
-        if not self.channel.write(data):
-            self.channel.pause()
-
-    def on_writable(self) -> None:
-        self.channel.resume()
-
-    def on_eof(self) -> None:
-        self.channel.end()
-
-    def on_stop(self) -> None:
-        self.channel.close()
-
-    def on_close(self) -> None:
-        pass
-
-
 def application(request: Request) -> Response:
     if request.path != "/echo":
         return hello(request)
     if request.headers.get("Upgrade") != "echo":
         raise HTTPError(426, headers={"Upgrade": "echo"})
-    return Upgrade(Echo(), "echo", {"X-Note": "welcome"})
+    return Upgrade(SwitchedEcho(), "echo", {"X-Note": "welcome"})
 
 
 @pytest.fixture(params=["plain", "tls"])
@@ -161,7 +138,7 @@ def test_a_client_that_closes_its_half_gets_the_rest_and_then_the_end(connect: C
 def test_a_protocol_that_has_ended_its_half_still_receives(connect: Callable[..., Any]) -> None:
     received, arrived = [], threading.Event()
 
-    class EndsFirst(Echo):
+    class EndsFirst(SwitchedEcho):
         def on_data(self, data: bytes) -> None:
             received.append(data)
             self.channel.end() if data == b"bye" else arrived.set()

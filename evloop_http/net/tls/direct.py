@@ -162,7 +162,7 @@ class DirectTransport(TlsTransport):
     # Ending
 
     def _end_tls(self) -> None:
-        """Use the bare socket from now on. Its descriptor, and what is registered for it, stay."""
+        # The descriptor, and what is registered for it, stay.
         if isinstance(wrapped := self._sock, ssl.SSLSocket):
             self._sock = socket.socket(wrapped.family, wrapped.type, wrapped.proto, wrapped.detach())
             self._sock.setblocking(False)
@@ -182,20 +182,3 @@ class DirectTransport(TlsTransport):
         self._say_goodbye()
         with contextlib.suppress(OSError):
             socket.socket.shutdown(self._sock, socket.SHUT_WR)  # that of `SSLSocket` would take OpenSSL off
-
-    def half_close_for_good(self) -> None:
-        # What still arrives is ciphertext, which need not be decrypted to be discarded.
-        self._say_goodbye()
-        self._end_tls()
-        super().half_close()
-
-    def close(self) -> None:
-        if not self.closed:
-            self._say_goodbye()
-            self._end_tls()
-            super().close()
-
-    def abort(self) -> None:
-        if not self.closed:
-            self._end_tls()
-        super().abort()

@@ -99,35 +99,29 @@ class GuardedTransport(TlsTransport):
 
     def _hand_on(self, arrived: int) -> None:
         """Decrypt what has arrived, so many bytes of ciphertext, and tell the owner."""
-        data: bytes | None = None
+        pieces = []
+        is_over = False
         try:
-            data = self._ssl.read(RECORD)
+            while data := self._ssl.read(RECORD):
+                pieces.append(data)
+                if not self._incoming.pending:
+                    break
+            else:
+                is_over = True  # the peer's close_notify
         except ssl.SSLWantReadError:
             pass
-        except ssl.SSLZeroReturnError:  # close_notify, behind our own
-            data = b""
+        except ssl.SSLZeroReturnError:  # the same, behind our own
+            is_over = True
         except (OSError, ValueError):  # a record that was tampered with, or is not a record
             self._lose()
             return
-        if data and not self._barren and arrived - len(data) <= _LEAST_OVERHEAD and not self._incoming.pending:
-            self._owner.on_data(data)  # the usual: one record with data
+        if len(pieces) == 1 and not self._barren and not is_over and arrived - len(pieces[0]) <= _LEAST_OVERHEAD:
+            self._owner.on_data(pieces[0])  # the usual: one record with data
         else:
-            self._hand_on_all(data, arrived)
+            self._hand_on_counted(pieces, arrived, is_over)
 
-    def _hand_on_all(self, data: bytes | None, arrived: int) -> None:
-        """The same for more than one record, or less; after a first read, which found nothing if `data` is None."""
-        pieces = []
-        try:
-            while data:
-                pieces.append(data)
-                data = self._ssl.read(RECORD) if self._incoming.pending else None
-        except ssl.SSLWantReadError:
-            data = None
-        except ssl.SSLZeroReturnError:
-            data = b""
-        except (OSError, ValueError):
-            self._lose()
-            return
+    def _hand_on_counted(self, pieces: list[bytes], arrived: int, is_over: bool) -> None:
+        """The same where there may have been records without data."""
         whole = b"".join(pieces)
         overhead = _OVERHEAD.get(self._ssl.version() or "", _OVERHEAD_BEFORE)
         self._barren = max(0, self._barren + arrived - len(whole) - overhead * len(pieces))
@@ -138,7 +132,7 @@ class GuardedTransport(TlsTransport):
             self._send_answer()
         if whole:
             self._owner.on_data(whole)
-        if data is not None and not self.closed:  # no bytes at all: the peer's close_notify
+        if is_over and not self.closed:
             self._tell_eof()
 
     def _refuse_barren(self) -> None:
@@ -254,16 +248,17 @@ class GuardedTransport(TlsTransport):
     # Ending
 
     def _say_goodbye(self) -> None:
-        """Send close_notify, if all that was to be sent before has been sent, or the alert to what went wrong."""
-        if self._phase is SECURE and not self._has_more():
+        # Or the alert to what went wrong; and nothing if something is missing that was to be sent before.
+        if (self._phase is not SECURE and self._phase is not HANDSHAKING) or self._has_more():
+            return
+        if self._phase is SECURE:
             with contextlib.suppress(OSError, ValueError):
                 self._ssl.unwrap()
-        if not self._has_more() and self._outgoing.pending:
+        if self._outgoing.pending:
             with contextlib.suppress(OSError):
                 self._sock.send(self._outgoing.read())
 
     def _end_tls(self) -> None:
-        """Use the bare socket from now on."""
         if self._phase is HANDSHAKING or self._phase is SECURE:
             self._cipher = b""
             del self._ssl, self._incoming, self._outgoing  # others may keep the transport, and need not keep these
@@ -271,23 +266,5 @@ class GuardedTransport(TlsTransport):
 
     def half_close(self) -> None:
         # close_notify ends our half only (RFC 8446 §6.1): what the peer still sends is decrypted.
-        if self._phase is SECURE:
-            self._say_goodbye()
+        self._say_goodbye()
         super().half_close()
-
-    def half_close_for_good(self) -> None:
-        # What still arrives is ciphertext, which need not be decrypted to be discarded.
-        self.half_close()
-        self._end_tls()
-
-    def close(self) -> None:
-        if not self.closed:
-            if self._phase is HANDSHAKING or self._phase is SECURE:
-                self._say_goodbye()
-            self._end_tls()
-            super().close()
-
-    def abort(self) -> None:
-        if not self.closed:
-            self._end_tls()
-        super().abort()

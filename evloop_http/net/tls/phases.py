@@ -149,7 +149,28 @@ class TlsTransport(Transport):
         """End a handshake that makes room for another."""
         self._lose()
 
+    def _say_goodbye(self) -> None:
+        """Send close_notify (RFC 8446 §6.1) as far as the socket accepts it, if TLS is up."""
+        raise NotImplementedError
+
+    def _end_tls(self) -> None:
+        """Use the bare socket from now on."""
+        raise NotImplementedError
+
+    def half_close_for_good(self) -> None:
+        # What still arrives is ciphertext, which need not be decrypted to be discarded.
+        self._say_goodbye()
+        self._end_tls()
+        Transport.half_close(self)
+
     def close(self) -> None:
         if not self.closed:
+            self._say_goodbye()
+            self._end_tls()
             self._handshakes.end(self)
             super().close()
+
+    def abort(self) -> None:
+        if not self.closed:
+            self._end_tls()
+        super().abort()
