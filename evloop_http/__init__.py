@@ -70,6 +70,7 @@ The house, in the order in which it is best read:
     observe/            the access log
     testing/            a client without sockets, and fixtures that serve
     cli                 evloop-http demo | serve DIR | run MODULE:APP
+    ending              what signals do to the process of the command
     demo/               the demo site
 
 Rooms know only the ground. `server/` alone joins the wire to the net.

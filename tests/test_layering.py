@@ -50,7 +50,8 @@ RULES = {
     # roof
     "observe": Rule(names("messages"), names("socket ssl")),
     "testing": Rule(names("messages http1 server")),
-    "cli": Rule(names("messages http1 net app server observe testing demo __init__"), optional=True),
+    "cli": Rule(names("messages http1 net app server observe testing demo ending __init__"), optional=True),
+    "ending": Rule(names("server")),
     "demo": Rule(names("messages http1 net app server observe testing __init__"), optional=True),
     "__init__": Rule(names("messages http1 net app server observe testing")),
     "__main__": Rule(names("cli")),

@@ -78,8 +78,8 @@ def lasting():
 #: The command, with 10 seconds made short.
 HURRIED = """
 import sys
-from evloop_http import cli
-cli.GRACE = cli._LAST_WORDS = 0.1
+from evloop_http import cli, ending
+ending.GRACE = ending._LAST_WORDS = 0.1
 sys.exit(cli.main())
 """
 
