@@ -25,6 +25,9 @@ The house, in the order in which it is best read:
         contract          what applications and observers owe the server
         switching         what other protocols owe it
         futures           whose a future is, and who waits for it
+    threads/            what has to wait, away from the loop
+        pool              Threads: so many at most, and a bounded queue
+        producing         bodies that a thread produces
 
     ROOMS               each knows the ground and itself
     http1/              bytes <-> messages; no socket, clock, file or log

@@ -27,13 +27,13 @@ from . import App, Limits, Server, StaticFiles, Timeouts, __version__, tls_conte
 from .app.hosts import is_loopback_address
 from .app.middleware.hosts import LOOPBACK, TrustedHosts
 from .app.streams import Streams
-from .app.threads import Threads
 from .ending import GRACE, Ending
 from .messages import Application
 from .net.binding import bind_address
 from .net.certificates import ServerContext
 from .observe.access import AccessLog
 from .observe.access import logger as access_logger
+from .threads.pool import Threads
 
 DESCRIPTION = """\
 An HTTP/1.1 and HTTPS server in pure Python.

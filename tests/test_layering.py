@@ -41,19 +41,20 @@ NO_SOCKETS = names("socket ssl selectors")
 RULES = {
     # ground
     "messages": Rule(names(""), NO_SOCKETS | {"threading"}),
+    "threads": Rule(names("messages"), NO_SOCKETS),
     # rooms
     "http1": Rule(names("messages"), NO_SOCKETS | names("time os logging threading")),
     "net": Rule(names(""), names("http urllib email")),
-    "app": Rule(names("messages"), NO_SOCKETS, optional=True),
+    "app": Rule(names("messages threads"), NO_SOCKETS, optional=True),
     # joint
     "server": Rule(names("messages http1 net"), NO_SOCKETS | {"time"}),
     # roof
     "observe": Rule(names("messages"), names("socket ssl")),
     "testing": Rule(names("messages http1 server")),
-    "cli": Rule(names("messages http1 net app server observe testing demo ending __init__"), optional=True),
+    "cli": Rule(names("messages threads http1 net app server observe testing demo ending __init__"), optional=True),
     "ending": Rule(names("server")),
-    "demo": Rule(names("messages http1 net app server observe testing __init__"), optional=True),
-    "__init__": Rule(names("messages http1 net app server observe testing")),
+    "demo": Rule(names("messages threads http1 net app server observe testing __init__"), optional=True),
+    "__init__": Rule(names("messages threads http1 net app server observe testing")),
     "__main__": Rule(names("cli")),
 }
 

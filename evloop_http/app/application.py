@@ -36,16 +36,16 @@ from functools import partial
 from typing import Any, TypeVar
 
 from ..messages import GATHER, STREAM, Answer, HTTPError, Preparation, Response
+from ..threads.pool import Further, Threads, is_worker
+from ..threads.producing import produced_here
 from .answers import TEXT_FIELDS, CallNext, Middleware, to_response
 from .errors import ErrorHandlers
 from .json import JSON_FIELDS, encode_json
 from .later import LaterResponse, after
 from .problems import busy
-from .producing import produced_here
 from .request import Request
 from .routing.router import Converter, Found, Route, Router, refusing
 from .streams import Streams
-from .threads import Further, Threads, is_worker
 
 __all__ = ["Answer", "App", "CallNext", "Middleware", "after"]
 

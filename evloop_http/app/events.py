@@ -26,7 +26,7 @@ import re
 from collections.abc import Callable
 
 from ..messages import PIPE_SIZE, HeaderSource, Pipe, Response, TooSlow
-from .threads import home_thread
+from ..threads.pool import home_thread
 
 #: A comment: every client ignores it, and a proxy sees that the connection is in use.
 HEARTBEAT = b":\n\n"

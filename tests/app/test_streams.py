@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from asking import PATIENCE
 from evloop_http.app.streams import FAST, GRACE, HALF_LIFE, Pace
-from evloop_http.app.threads import Further
 from evloop_http.messages import HTTPError, Pipe
+from evloop_http.threads.pool import Further
 from uploading import WatchedStreams
 
 

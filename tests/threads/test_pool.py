@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from asking import PATIENCE
-from evloop_http.app.threads import Further, Threads, home_thread, is_worker
+from evloop_http.threads.pool import Further, Threads, home_thread, is_worker
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from typing import Any
 
 from ..messages import FileBody, Pipe, Response
 from ..messages.bodies import as_bytes
-from .threads import Further, home_thread
+from .pool import Further, home_thread
 
 logger = logging.getLogger("evloop_http.app")
 
