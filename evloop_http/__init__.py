@@ -24,6 +24,7 @@ The house, in the order in which it is best read:
         response          ResponseHead, Response, Upgrade, HTTPError
         contract          what applications and observers owe the server
         switching         what other protocols owe it
+        pending           Pending: an answer that comes later
         futures           whose a future is, and who waits for it
     threads/            what has to wait, away from the loop
         pool              Threads: so many at most, and a bounded queue
@@ -94,6 +95,7 @@ if TYPE_CHECKING:
     from .app.templates import Templates
     from .http1 import Limits, ProtocolError
     from .messages import FileBody, Headers, HTTPError, Observer, Peer, Pipe, Response, Upgrade
+    from .messages.pending import Pending
     from .net.certificates import tls_context
     from .net.reactor import READ, WRITE, Reactor
     from .net.timers import Timer
@@ -122,6 +124,7 @@ _HOME = {
     "Pipe": "messages",
     "Response": "messages",
     "Upgrade": "messages",
+    "Pending": "messages.pending",
     "READ": "net.reactor",
     "WRITE": "net.reactor",
     "Reactor": "net.reactor",
@@ -131,8 +134,8 @@ _HOME = {
 }
 
 __all__ = ["READ", "WRITE", "AccessLog", "App", "EventStream", "FileBody", "HTTPError", "Headers", "Limits",
-           "Observer", "Peer", "Pipe", "ProtocolError", "Reactor", "Request", "Response", "Server", "StaticFiles",
-           "Templates", "Timeouts", "Timer", "Upgrade", "after", "tls_context"]
+           "Observer", "Peer", "Pending", "Pipe", "ProtocolError", "Reactor", "Request", "Response", "Server",
+           "StaticFiles", "Templates", "Timeouts", "Timer", "Upgrade", "after", "tls_context"]
 
 
 def __getattr__(name: str) -> Any:

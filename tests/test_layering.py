@@ -60,7 +60,9 @@ RULES = {
 
 #: Modules with rules of their own, in the place of their room's.
 EXCEPTIONS = {
-    f"{PACKAGE}.messages.bodies": Rule(names(""), NO_SOCKETS),  # a pipe stands between two threads
+    # What stands between two threads.
+    f"{PACKAGE}.messages.bodies": Rule(names(""), NO_SOCKETS),
+    f"{PACKAGE}.messages.pending": Rule(names(""), NO_SOCKETS),
     f"{PACKAGE}.server.server": Rule(names("messages http1 net"), names("ssl selectors")),  # the date, addresses
 }
 

@@ -6,10 +6,10 @@ Knows the vocabulary and JSON. It does not know routes, middleware or threads.
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import Any, TypeAlias
 
 from ..messages import Answer, Fields, Response
+from ..messages.futures import LATE
 from .json import JSON_FIELDS, encode_json
 
 #: What a middleware calls to get the answer of everything behind it.
@@ -24,7 +24,7 @@ TEXT_FIELDS: Fields = Response("").final_fields()
 def to_response(result: Any, status: int = 200) -> Answer:
     """Return what a handler returned as a response: text, bytes, dict or list (JSON), or None (204).
 
-    A response is returned as it is, and so is a future of one of these.
+    A response is returned as it is, and so is one of these that comes later: a `Pending`, or a future.
 
     Raises:
         TypeError: it is something else.
@@ -37,8 +37,9 @@ def to_response(result: Any, status: int = 200) -> Answer:
         return Response.from_fields(encode_json(result), status, JSON_FIELDS)
     if isinstance(result, bytes):
         return Response(result, status)
-    if isinstance(result, Future):
+    if isinstance(result, LATE):
         return result
     if result is None:
         return Response(status=204 if status == 200 else status)
-    raise TypeError(f"a handler returns text, bytes, dict, list, Response, Future or None, not {type(result).__name__}")
+    kind = type(result).__name__
+    raise TypeError(f"a handler returns text, bytes, dict, list, Response, Pending, Future or None, not {kind}")

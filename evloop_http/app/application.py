@@ -11,8 +11,8 @@ responses and need not catch anything.
 that waits for something is registered with `threaded=True`. It runs in a worker thread, and so do all the
 middleware around it and an iterator that it returns as a body. One that reads its body while that arrives is
 registered with `stream=True`, and has a thread of another pool: it waits for its client. Or the handler returns a
-`concurrent.futures.Future` at once. Its result is treated as if the handler had returned or raised it then,
-in the thread that ends it.
+`Pending` or a `concurrent.futures.Future` at once. Its result is treated as if the handler had returned or raised it
+then, in the thread that ends it.
 
 *`call_next` always returns a `Response`.* In a worker it waits for a future. In the loop's thread, where nobody may
 wait, it returns a `LaterResponse`, which can be changed but not read (see `later`).
@@ -31,11 +31,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
 from functools import partial
 from typing import Any, TypeVar
 
 from ..messages import GATHER, STREAM, Answer, HTTPError, Preparation, Response
+from ..messages.futures import LATE
 from ..threads.pool import Further, Threads, is_worker
 from ..threads.producing import produced_here
 from .answers import TEXT_FIELDS, CallNext, Middleware, to_response
@@ -280,7 +280,7 @@ class App:
             prepared: Preparation | Answer = route.mounted.prepare(request)
         except HTTPError as error:
             return None, refusing(error.status, error.message, error.headers)
-        if isinstance(prepared, Response | Future):
+        if isinstance(prepared, (Response, *LATE)):
             return None, Route(lambda request, **params: prepared)
         return prepared, route
 
@@ -350,7 +350,7 @@ class App:
             return answer
         later = answer if isinstance(answer, LaterResponse) else LaterResponse(answer)
         later.otherwise(partial(self._errors.recover, request))
-        if is_worker() or (isinstance(answer, Future) and answer.done() and not answer.cancelled()):
+        if is_worker() or (isinstance(answer, LATE) and answer.done() and not answer.cancelled()):
             return later.wait()
         return later
 
@@ -368,14 +368,14 @@ class App:
         """Have a worker answer a request, or answer that all are busy."""
         try:
             if request.route.stream:
-                future = self.stream_threads.submit_reader(request.pipe, _work, endpoint, request)
+                job = self.stream_threads.submit_reader(request.pipe, _work, endpoint, request)
             else:
-                future = self.threads.submit(_work, endpoint, request)
+                job = self.threads.submit(_work, endpoint, request)
         except RuntimeError as error:  # the system has no more threads
             return self._errors.recover(request, error)
-        if future is None:
+        if job is None:
             return self._errors.recover(request, busy("The server is busy."))
-        return future
+        return job
 
     def close(self) -> None:
         """End the worker threads, of mounted applications too. They are started anew if a request comes."""

@@ -12,7 +12,7 @@ the real response is there. What cannot be recorded is a question: to read the s
 middleware hands in a function, `after(call_next(request), function)`, which works for both kinds of response.
 
 Nothing happens before `start`: the middleware further out may still record changes, in the loop's thread, while
-another thread ends the future.
+another thread ends what is waited for.
 
 *No cycles.* Futures keep their callbacks, and two futures that refer to each other would live until the garbage
 collector finds them. An exception refers to the frames that it passed through, and those to the frames that called
@@ -24,13 +24,14 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError
 from functools import partial
 from typing import Any, NoReturn, Self, overload
 
 from ..messages import Answer, Fields, Headers, HeaderSource, HTTPError, MutableHeaders, Response, make_field
 from ..messages.bodies import Each, Finish
-from ..messages.futures import OwnedFuture, give_up, wait_for
+from ..messages.futures import LATE, Late, give_up, wait_for
+from ..messages.pending import Pending
 from .answers import to_response
 
 #: Reads or changes a response. It may return another one in its place; None means the same one.
@@ -44,7 +45,7 @@ Step = tuple[Callable[[Any], Response], bool]
 @overload
 def after(answer: Response, function: Change) -> Response: ...
 @overload
-def after(answer: Future[Response], function: Change) -> Future[Response]: ...
+def after(answer: Late, function: Change) -> Pending[Response]: ...
 
 
 def after(answer: Answer, function: Change) -> Answer:
@@ -67,7 +68,7 @@ class LaterResponse(Response):
 
     __slots__ = ("_source", "_steps")
 
-    def __init__(self, source: Future[Any]) -> None:
+    def __init__(self, source: Late) -> None:
         self._source = source
         self._steps: list[Step] = []
 
@@ -81,16 +82,14 @@ class LaterResponse(Response):
         self._steps.append((recover, True))
         return self
 
-    def start(self) -> Future[Response]:
-        """Return the future of the response with all changes made. Nothing can be recorded any more.
+    def start(self) -> Pending[Response]:
+        """Return what is pending of the response with all changes made. Nothing can be recorded any more.
 
-        To cancel it is to cancel the future that it waits for, if that is an `OwnedFuture`. Others may wait for
-        another future too.
+        To cancel it is to cancel what it waits for, if that is a `Pending` too. Others may wait for a future.
         """
-        outcome = _Outcome(self._source)
-        link = _Link(self._source, outcome, self._steps)
+        link = _Link(self._source, self._steps)
+        link.outcome = outcome = _Outcome(self._source, link.pass_back)
         wait_for(self._source, link, link.pass_on)
-        outcome.add_done_callback(link.pass_back)
         return outcome
 
     def wait(self) -> Response:
@@ -118,7 +117,7 @@ class LaterResponse(Response):
         self.then(lambda response: response.transform(each, finish))
 
     def close(self) -> None:
-        """Give up on the response: cancel the future if it is owned, or close the response when it is there."""
+        """Give up on the response: cancel what is pending, or close the response when it is there."""
         self.start().cancel()
 
     def __repr__(self) -> str:
@@ -141,17 +140,19 @@ class LaterResponse(Response):
         self.then(partial(_set, "body", body))
 
 
-class _Outcome(OwnedFuture[Response]):
-    """The future of a response with all changes made."""
+class _Outcome(Pending[Response]):
+    """A response with all changes made."""
 
-    def __init__(self, source: Future[Any]) -> None:
-        super().__init__()
+    __slots__ = ("_source",)
+
+    def __init__(self, source: Late, on_cancel: Callable[[], None]) -> None:
+        super().__init__(on_cancel)
         self._source = weakref.ref(source)  # it lives for as long as somebody works on it
 
     def running(self) -> bool:
-        """Return whether somebody works on the response, even if nobody wants it any more."""
+        """Return whether a thread works on the response, even if nobody wants it any more."""
         source = self._source()
-        return super().running() or (source is not None and source.running())
+        return source is not None and source.running()
 
 
 class _LaterHeaders(MutableHeaders):
@@ -224,7 +225,7 @@ def at_once(result: Any, status: int = 200) -> Response:
         TypeError: it is a future, or nothing that can be a response.
     """
     answer = to_response(result, status)
-    if isinstance(answer, LaterResponse | Future):
+    if isinstance(answer, (LaterResponse, *LATE)):
         raise TypeError("a future stands in the place of a response")
     return answer
 
@@ -235,40 +236,40 @@ def _changed(function: Change, response: Response) -> Response:
 
 
 class _Link:
-    """What joins the future of a handler to the one that the server waits for."""
+    """What joins what a handler returned to what the server waits for."""
 
-    __slots__ = ("_outcome", "_source", "_steps")
+    __slots__ = ("_source", "_steps", "outcome")
 
-    def __init__(self, source: Future[Any], outcome: Future[Response], steps: list[Step]) -> None:
-        self._source: Future[Any] | None = source
-        self._outcome: Future[Response] | None = outcome
+    def __init__(self, source: Late, steps: list[Step]) -> None:
+        self._source: Late | None = source
         self._steps = steps
+        self.outcome: Pending[Response] | None = None
 
-    def pass_on(self, done: Future[Any]) -> None:
-        """The handler's future is done: make the changes."""
-        outcome, steps = self._outcome, self._steps
-        self._source = self._outcome = None
+    def pass_on(self, done: Late) -> None:
+        """The handler's answer is there: make the changes."""
+        outcome, steps = self.outcome, self._steps
+        self._source = self.outcome = None
         self._steps = []
         if outcome is None:
             return
-        if done.cancelled():
-            outcome.cancel()
-        if outcome.set_running_or_notify_cancel():
-            _finish(outcome, steps, done)
-        else:
+        if outcome.cancelled():
             _discard(done)
+        elif done.cancelled():
+            outcome.cancel()
+        else:
+            _finish(outcome, steps, done)
         del outcome
 
-    def pass_back(self, outcome: Future[Response]) -> None:
-        """The outcome is done: if nobody wants it any more, nobody wants its source."""
+    def pass_back(self) -> None:
+        """Nobody wants the outcome any more, so nobody wants its source."""
         source = self._source
-        if source is not None and outcome.cancelled() and give_up(source, self, _discard):
-            self._source = self._outcome = None
+        if source is not None and give_up(source, self, _discard):
+            self._source = self.outcome = None
             self._steps = []
 
 
-def _finish(outcome: Future[Response], steps: list[Step], done: Future[Any]) -> None:
-    """Make all changes to the result of `done`, and set the outcome."""
+def _finish(outcome: Pending[Response], steps: list[Step], done: Late) -> None:
+    """Make all changes to the result of `done`, and settle the outcome."""
     error = done.exception()
     result = None
     if error is None:
@@ -280,9 +281,9 @@ def _finish(outcome: Future[Response], steps: list[Step], done: Future[Any]) -> 
         elif error is None:
             result, error = _attempt(function, result)
     if error is not None:
-        outcome.set_exception(error)
+        outcome.fail(error)
     elif result is not None:
-        outcome.set_result(result)
+        outcome.settle(result)
     del outcome, error
 
 
@@ -294,7 +295,7 @@ def _attempt(function: Callable[[Any], Response], argument: Any) -> tuple[Respon
         return None, error
 
 
-def _discard(done: Future[Any]) -> None:
+def _discard(done: Late) -> None:
     """Close a response that nobody waits for any more: it may hold an open file."""
     if not done.cancelled() and done.exception() is None and isinstance(done.result(), Response):
         done.result().close()

@@ -24,13 +24,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from functools import partial
 from math import exp2, log
 from typing import Any, NamedTuple
 
 from ..messages import HTTPError, Pipe
 from ..messages.bodies import ignore_wait
+from ..messages.pending import Pending
 from ..threads.pool import Threads
 
 #: Bytes a second, a megabit. An upload at this rate or faster is never ended.
@@ -122,7 +122,7 @@ class Streams(Threads):
         #: by thread, while it has its place in the pool
         self._uploads: dict[int, _Upload] = {}
 
-    def submit_reader(self, pipe: Pipe | None, function: Callable[..., Any], *arguments: Any) -> Future[Any] | None:
+    def submit_reader(self, pipe: Pipe | None, function: Callable[..., Any], *arguments: Any) -> Pending[Any] | None:
         """Call `function`, which reads `pipe`, in a thread. Return None if there is no room.
 
         Args:
@@ -132,11 +132,11 @@ class Streams(Threads):
             RuntimeError: there is no thread, and none can be started.
         """
         if pipe is None:
-            future = self.submit(function, *arguments)
+            job = self.submit(function, *arguments)
         else:
-            future = self.submit(self._read, _Upload(pipe), function, arguments)
-        self._make_room(refused=future is None)
-        return future
+            job = self.submit(self._read, _Upload(pipe), function, arguments)
+        self._make_room(refused=job is None)
+        return job
 
     def _read(self, upload: _Upload, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         """Call a function while its upload is watched, which ends when it leaves its place in the pool."""
@@ -147,7 +147,7 @@ class Streams(Threads):
 
     def _waiting(self) -> int:
         """Return how many jobs wait for a thread; below 0, how many threads wait for a job."""
-        return self.queue - self._room
+        return self.queue - len(self._places)
 
     def _note_wait(self, upload: _Upload, waits: bool) -> None:
         upload.note_wait(waits, self._clock())
@@ -156,7 +156,8 @@ class Streams(Threads):
 
     def _free_place(self) -> None:
         super()._free_place()
-        upload = self._uploads.pop(threading.get_ident(), None)
+        with self._lock:
+            upload = self._uploads.pop(threading.get_ident(), None)
         if upload is not None:
             upload.unwatch()
 

@@ -12,6 +12,7 @@ a test can all hold the same object.
     response    ResponseHead, Response, Upgrade, HTTPError
     contract    Application, Observer: who asks whom, and for what
     switching   SwitchedProtocol, Channel: a connection after HTTP
+    pending     Pending: an answer that comes later
     futures     whose a future is, and who waits for it
 """
 

@@ -1,11 +1,12 @@
 """What crosses the border between the server, an application and those who watch.
 
-*An application* is a callable from `Request` to `Response`, or to a `concurrent.futures.Future` of one. That
-is all there must be. What else an application may have is optional, and `Contract` fills it in:
+*An application* is a callable from `Request` to `Response`, or to one that comes later: a `Pending`, which is this
+request's own and is cancelled when its client leaves, or a `concurrent.futures.Future`, which others may wait for too.
+That is all there must be. What else an application may have is optional, and `Contract` fills it in:
 
     prepare(request)    asked once, in the loop's thread, when a head announces a body that has not arrived with
                         it: gather the body, stream it, or refuse (404, 405, 413 ...) before a byte of it is kept.
-                        A refusal is what the application would return: a response, or a future of one
+                        A refusal is what the application would return: a response, or one that comes later
     close()             called when the server has stopped
     request_class       the class of the requests that the application is given
     tunnels             True if it answers `CONNECT`; otherwise the server does, with 501
@@ -37,10 +38,12 @@ from .request import Peer, Request, RequestHead
 from .response import Response
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future  # loaded by those who make futures; a parser alone needs none
+    from concurrent.futures import Future  # loaded by those who make them; a parser alone needs none
+
+    from .pending import Pending
 
 #: What an application returns.
-Answer: TypeAlias = "Response | Future[Response]"
+Answer: TypeAlias = "Response | Pending[Response] | Future[Response]"
 
 
 class Preparation(enum.Enum):

@@ -2,8 +2,8 @@
 
 A handler may return a future that it shares: ten requests wait for one query, and one of their clients leaves.
 To cancel the future would fail the other nine. So a future that comes from an application is never cancelled;
-whoever waited for it stops waiting, and that is all. An `OwnedFuture` was made for one request, by a pool of
-threads for instance, and is cancelled with it.
+whoever waited for it stops waiting, and that is all. A `Pending` was made for one request, by a pool of threads for
+instance, and is cancelled with it.
 
 *A `concurrent.futures.Future` keeps every callback until it is done.* A shared one may be pending for hours while
 clients come and leave, so those who may leave do not register with the future itself. They stand in a list
@@ -17,21 +17,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeAlias
 
-T = TypeVar("T")
+from .pending import Pending
 
 logger = logging.getLogger("evloop_http.messages")
 
-#: Called with a future that is done, in the thread that ended it.
-Callback = Callable[[Future[Any]], object]
-
-
-class OwnedFuture(Future[T], Generic[T]):
-    """A future that was made for one request, and is cancelled when the client of that request leaves.
-
-    A handler may return one in place of a plain `Future`, if it wants exactly that.
-    """
+#: What is not there yet, and says so when it is.
+Late: TypeAlias = "Future[Any] | Pending[Any]"
+#: The same, for `isinstance`.
+LATE = (Pending, Future)
+#: Called with what is done, in the thread that ended it.
+Callback = Callable[[Any], object]
 
 
 class _Waiting:
@@ -70,13 +67,13 @@ class _Waiting:
                 logger.exception("what waits for a future failed")
 
 
-def wait_for(future: Future[Any], owner: object, callback: Callback) -> None:
+def wait_for(future: Late, owner: object, callback: Callback) -> None:
     """Have `callback` called when the future is done: at once if it is, else in the thread that ends it.
 
     Args:
         owner: who waits, by identity and once at a time; the key for `give_up`.
     """
-    if isinstance(future, OwnedFuture):
+    if isinstance(future, Pending):
         future.add_done_callback(callback)
         return
     waiting: _Waiting | None = future.__dict__.get("_evloop_http_waiting")
@@ -90,17 +87,17 @@ def wait_for(future: Future[Any], owner: object, callback: Callback) -> None:
         waiting.call(future)
 
 
-def give_up(future: Future[Any], owner: object, otherwise: Callback) -> bool:
-    """Stop waiting for a future. One that is owned is cancelled if its work has not begun.
+def give_up(future: Late, owner: object, otherwise: Callback) -> bool:
+    """Stop waiting. What is owned is cancelled if its work has not begun.
 
     Args:
         otherwise: called in place of the owner's callback if nobody else waits for the future when it is done; it
             may have a response that has to be closed. It should refer to nothing that is to be let go of now.
 
     Returns:
-        Whether the owner's callback will not be called. That of an owned future always will.
+        Whether the owner's callback will not be called. That of a `Pending` always will.
     """
-    if isinstance(future, OwnedFuture):
+    if isinstance(future, Pending):
         future.cancel()
         return False
     waiting: _Waiting | None = future.__dict__.get("_evloop_http_waiting")

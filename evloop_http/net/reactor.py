@@ -31,6 +31,7 @@ import selectors
 import time
 from collections import deque
 from collections.abc import Callable
+from threading import get_ident
 from typing import Any, Protocol
 
 from .timers import NEVER, Timer, TimerQueue
@@ -74,6 +75,7 @@ class Reactor:
         self._scheduled: deque[Callable[[], Any]] = deque()
         self._changed: set[int] = set()
         self._polling = False
+        self._home = 0  # the thread of the latest turn
         self._stopping = False
         self._closed = False
         self._woken = False
@@ -181,6 +183,10 @@ class Reactor:
 
     # Turns
 
+    def is_here(self) -> bool:
+        """Return whether the calling thread is the loop's: the one of the latest turn."""
+        return self._home == get_ident()
+
     def run(self) -> None:
         """Turn until `stop`.
 
@@ -235,6 +241,7 @@ class Reactor:
         if timeout is not None:
             timeout = min(timeout, _LONGEST_SLEEP)
         self._polling = True
+        self._home = get_ident()
         try:
             ready = self._selector.select(timeout)
             self.now = self._clock()

@@ -138,14 +138,17 @@ class Connection:
         if deadline < timer.filed:
             timer.move(deadline)
 
-    def _turn(self, act: Callable[..., None], *args: object) -> None:
+    def _turn(self, act: Callable[..., None], *args: object, reads_on: bool = True) -> None:
         """Act, read on, and update: the one door for what does not come from the selector."""
         try:
             act(*args)
         except BaseException:  # nothing may leave a connection behind that waits for nothing
             self.abort()
             raise
-        self._read()
+        if reads_on or not self._pending():
+            self._read()
+        else:
+            self._yield_turn()
         if self.state is not CLOSED:
             self.update()
             self._transport.update_interest()
@@ -153,6 +156,14 @@ class Connection:
     def later(self, act: Callable[..., None], *args: object) -> None:
         """Have `act` called in a turn of this connection. Safe from any thread."""
         self._shared.reactor.call_soon_threadsafe(self._turn, act, *args)
+
+    def promptly(self, act: Callable[..., None], *args: object) -> None:
+        """Have `act` called in the loop's thread: at once, if this is it. Safe from any thread."""
+        if self._shared.may_act():
+            # Perhaps within another request's handler, so the next request is not begun here.
+            self._turn(act, *args, reads_on=False)
+        else:
+            self.later(act, *args)
 
     def next_turn(self, act: Callable[..., None], *args: object) -> None:
         """Have `act` called in the next turn of the loop."""

@@ -13,7 +13,6 @@ not matter how many exchanges a connection has at a time.
 from __future__ import annotations
 
 import logging
-from concurrent.futures import Future
 from functools import partial
 
 from ..http1 import ProtocolError
@@ -30,7 +29,7 @@ from ..messages import (
     TooSlow,
     Upgrade,
 )
-from ..messages.futures import give_up, wait_for
+from ..messages.futures import LATE, Late, give_up, wait_for
 from .failures import check_body, close_quietly, ensure_response, error_response, file_length, result_of
 from .in_flight import InFlight
 from .line import Line
@@ -66,7 +65,7 @@ class Exchange:
         self._started = self._request_since = self._response_since = started
         self._request: Request | None = None
         self._incoming: IncomingBody | None = None
-        self._future: Future[Response] | None = None
+        self._future: Late | None = None
         self._outgoing: OutgoingBody | None = None
         self._has_turn = False  # it will go on by itself
         self._kept = 0  # bytes that count in `Shared.memory` until the end
@@ -174,7 +173,7 @@ class Exchange:
             request.receive(body.pipe)
         else:
             self._line.requests += 1
-            if isinstance(wanted, Future):  # a refusal that comes later: until then, the body stays where it is
+            if isinstance(wanted, LATE):  # a refusal that comes later: until then, the body stays where it is
                 self._set_receiving(PAUSED)
             self.accept_answer(head, wanted, request)
             return
@@ -262,9 +261,9 @@ class Exchange:
         self.accept_answer(head, self._shared.ask(head, request), request)
 
     def accept_answer(self, head: RequestHead, answer: object, request: Request) -> None:
-        """Respond with what the application returned, now or when its future is done."""
+        """Respond with what the application returned, now or when it is there."""
         self._request = request
-        if not isinstance(answer, Future):
+        if not isinstance(answer, LATE):
             self.respond(ensure_response(head, answer))
         elif answer.done():
             self.respond(result_of(head, answer))
@@ -273,10 +272,16 @@ class Exchange:
             if not self._kept and request.incoming is None:
                 self._keep(len(request.body))
             self._future = answer
-            wait_for(answer, self, partial(self._line.later, self._on_outcome, head))
+            wait_for(answer, self, self._on_done)
 
-    def _on_outcome(self, head: RequestHead, future: Future[Response]) -> None:
-        """Respond with what a future contains. By now, perhaps nobody waits for it any more."""
+    def _on_done(self, future: Late) -> None:
+        """The answer is there. In the thread that made it."""
+        self._line.promptly(self._on_outcome, future)
+
+    def _on_outcome(self, future: Late) -> None:
+        """Respond with what has come. By now, perhaps nobody waits for it any more."""
+        head = self.head
+        assert head is not None  # there was a request
         if self._future is future and self.responding is HANDLING:
             self._future = None
             self.respond(result_of(head, future))
@@ -461,8 +466,8 @@ def _no_memory() -> Response:
     return HTTPError(503, "The server has too many requests in work.", {"Retry-After": "5"}).response()
 
 
-def _close_unwanted(shared: Shared, head: RequestHead, future: Future[Response]) -> None:
-    """Close the response of a future for which nobody waits any more."""
+def _close_unwanted(shared: Shared, head: RequestHead, future: Late) -> None:
+    """Close the response that came when nobody waited for it any more."""
     if not future.cancelled():
         shared.left_at_work.pop(future, None)
         close_quietly(result_of(head, future))

@@ -8,9 +8,9 @@ The net's never comes here; it is `on_lost`.
 from __future__ import annotations
 
 import logging
-from concurrent.futures import Future
 
 from ..messages import FileBody, HTTPError, Pipe, RequestHead, Response
+from ..messages.futures import Late
 
 logger = logging.getLogger("evloop_http.server")
 
@@ -30,8 +30,8 @@ def ensure_response(head: RequestHead, answer: object) -> Response:
     return error_response(head, TypeError(f"an application returns a Response, not {type(answer).__name__}"))
 
 
-def result_of(head: RequestHead, future: Future[Response]) -> Response:
-    """Return the response that a finished future contains, or the one to its failure."""
+def result_of(head: RequestHead, future: Late) -> Response:
+    """Return the response that has come, or the one to its failure."""
     if future.cancelled():
         return HTTPError(503, "The request was cancelled.").response()
     error = future.exception()

@@ -28,6 +28,9 @@ class Line(Protocol):
     def later(self, act: Callable[..., None], *args: object) -> None:
         """Have `act` called in the loop's thread. Safe from any thread."""
 
+    def promptly(self, act: Callable[..., None], *args: object) -> None:
+        """Have `act` called in the loop's thread: at once, if this is it. Safe from any thread."""
+
     def next_turn(self, act: Callable[..., None], *args: object) -> None:
         """Have `act` called in the next turn of the loop. For the loop's thread."""
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from ..http1 import HeadParser, Limits, ResponseEncoder
 from ..messages import Answered, ConnectionFacts, Contract, Observer, Peer, Request, RequestHead, Response
+from ..messages.futures import Late
 from ..net.reactor import Reactor
 from .failures import error_response, no_tunnel
 from .in_flight import InFlight
@@ -52,7 +52,7 @@ class Shared:
     draining: bool = False
     connections: set[Live] = field(default_factory=set)
     #: threads that work on an answer for which nobody waits any more, and the requests that they work on
-    left_at_work: dict[Future[Response], InFlight] = field(default_factory=dict)
+    left_at_work: dict[Late, InFlight] = field(default_factory=dict)
     #: how long a connection may be in a state without an exchange
     seconds: dict[State, float] = field(init=False)
     make_request: type[Request] = field(init=False)
@@ -67,6 +67,11 @@ class Shared:
         """Return whether others should have their turn before one that began its share then."""
         now = self.reactor.time()
         return now - began > SHARE and now - self.reactor.now > TURN_BUDGET
+
+    def may_act(self) -> bool:
+        """Return whether this is the loop's thread, in a turn that has time left."""
+        reactor = self.reactor
+        return reactor.is_here() and reactor.time() - reactor.now < TURN_BUDGET
 
     def ask(self, head: RequestHead, request: Request) -> object:
         """Have the application answer. Its exceptions end here; what it returns is not checked."""
@@ -83,7 +88,7 @@ class Shared:
         except Exception as error:
             return error_response(head, error)
 
-    def leave_at_work(self, future: Future[Response], request: InFlight) -> None:
+    def leave_at_work(self, future: Late, request: InFlight) -> None:
         """Remember a thread that works on. Those that have finished are forgotten, so threads bound the number."""
         self.left_at_work = {kept: at for kept, at in self.left_at_work.items() if kept.running()}
         self.left_at_work[future] = request

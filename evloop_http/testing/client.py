@@ -27,7 +27,6 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from email.message import Message
 from functools import cached_property
 from types import TracebackType
@@ -61,6 +60,7 @@ from ..messages import (
     Upgrade,
     make_field,
 )
+from ..messages.futures import LATE
 
 #: name to content, or to (file name, content) or (file name, content, content type)
 Files = Mapping[str, bytes | tuple[str, bytes] | tuple[str, bytes, str]]
@@ -230,7 +230,7 @@ class Client:
     def _answer(self, request: Request) -> Response:
         try:
             answer = self._contract.answer(request)
-            if isinstance(answer, Future):
+            if isinstance(answer, LATE):
                 answer = answer.result(self.patience)
         except HTTPError as error:
             return error.response()

@@ -1,15 +1,18 @@
 """Threads for handlers that wait for something: as many as an application says, with a bounded queue before them.
 
 A place in the queue is given or refused at once, so that a burst is answered with 503 and not with an ever longer
-wait. Nothing here knows requests: a function goes in, its future comes out.
+wait. Nothing here knows requests: a function goes in, and what is pending comes out.
 
 *A thread that produces a body is lost to the others for as long as its client reads*, and a client may read
 slowly, or nothing. So it leaves its place in the pool to another one, up to a number of such threads; beyond
 that, it keeps the place.
 
-Threads are started when there is work and no idle thread, and they are daemons: a handler that never returns
-does not keep the program from ending. All threads of one generation are a `_Crew`, which `close` dismisses;
-a later job gets a new one.
+Threads are started when there are more jobs than threads, and they are daemons: a handler that never returns does not
+keep the program from ending. All threads of one generation are a `_Crew`, which `close` dismisses; a later job gets
+a new one.
+
+*No lock on the way of a job.* The queue is one, and its end is C. A place is a token in a list, a job's work another,
+and whoever takes one out has it: that is atomic. The lock is for what is rare: starting threads, and producing.
 """
 
 from __future__ import annotations
@@ -18,15 +21,13 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
-from functools import partial
 from itertools import count
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
-from ..messages.futures import OwnedFuture
+from ..messages.pending import Pending
 
-logger = logging.getLogger("evloop_http.app")
+logger = logging.getLogger("evloop_http.threads")
 
 _here = threading.local()
 
@@ -49,56 +50,70 @@ def home_thread() -> int:
     return threading.get_ident() if home is None else home
 
 
-class _Call:
-    """A function to call with these arguments, once: it is emptied then, or when nobody wants the result any more."""
+class _Job(Pending[Any]):
+    """A call to make, and what is pending of it."""
 
-    __slots__ = ("_arguments", "_function")
+    __slots__ = ("_crew", "_work", "home")
 
-    def __init__(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-        self._function = function
-        self._arguments = arguments
-
-    def __call__(self) -> tuple[Any, BaseException | None]:
-        """Return the result or the exception."""
-        function, arguments = self._function, self._arguments
-        self.drop()
-        try:
-            return function(*arguments), None
-        except BaseException as error:
-            return None, error
-
-    def drop(self) -> None:
-        """Let go of what the call holds: a request with its body, for example."""
-        self._function, self._arguments = _nothing, ()
-
-
-def _nothing() -> None:
-    pass
-
-
-class _Job:
-    """A call, and the future of its result."""
-
-    __slots__ = ("call", "future", "home")
-
-    def __init__(self, call: _Call) -> None:
-        self.call = call
-        self.future: Future[Any] = OwnedFuture()
+    def __init__(self, crew: _Crew, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        super().__init__()
+        self._crew = crew
+        self._work = [(function, arguments)]  # whoever takes it out does it, or sees that nobody will
+        #: the thread that gave the job
         self.home = threading.get_ident()
+
+    def take(self) -> tuple[Callable[..., Any], tuple[Any, ...]] | None:
+        """Return the work, which nobody else gets then; None if it was cancelled."""
+        try:
+            return self._work.pop()
+        except IndexError:
+            return None
+
+    def running(self) -> bool:
+        return not self._work and not self._done
+
+    def cancel(self) -> bool:
+        """Give up on a job that has not begun. Return False if a thread is at work on it: nothing interrupts that."""
+        if self.take() is None:
+            return self._cancelled
+        super().cancel()
+        self._crew.note_cancelled()
+        return True
 
 
 class _Crew:
     """The threads that take jobs from one queue."""
 
-    def __init__(self) -> None:
+    def __init__(self, pool: Threads) -> None:
+        self._pool = pool
         self.jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self.threads: list[threading.Thread] = []
-        #: threads that wait for a job which nobody has promised them yet
-        self.idle = 0
         #: threads that have left their places to others, because they produce a body
         self.producing = 0
         #: jobs in the queue, at the most, that were cancelled
         self.cancelled = 0
+        #: a token for each thread that has given up its place, and still tells the outcome to whoever waits
+        self.telling: list[None] = []
+
+    def wanted(self) -> int:
+        """Return how many threads would be at work if there were enough, those that produce not counted."""
+        return self._pool.accepted() + len(self.telling)
+
+    def available(self) -> int:
+        """Return how many threads there are, those that produce not counted."""
+        return len(self.threads) - self.producing
+
+    def note_cancelled(self) -> None:
+        """Free the place of a job that waited."""
+        self._pool.note_cancelled(self)
+
+    def cancel_all(self) -> None:
+        """Cancel what waits."""
+        with contextlib.suppress(Empty):
+            while True:
+                job = self.jobs.get_nowait()
+                if job is not None:
+                    job.cancel()
 
 
 class Threads:
@@ -122,63 +137,84 @@ class Threads:
         self.most = threads
         self.queue = queue
         self.producing = producing
-        self._room = threads + queue
+        self._places = [None] * (threads + queue)  # a token for each that is free
         self._lock = threading.Lock()
-        self._crew = _Crew()
+        self._crew = _Crew(self)
         self._numbers = count(1)
 
-    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any] | None:
+    def accepted(self) -> int:
+        """Return how many jobs have a place: in a thread, or in the queue."""
+        return self.most + self.queue - len(self._places)
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Pending[Any] | None:
         """Call `function` in a thread. Return None if there is no room.
 
-        If it returns a `Further`, the future has its `result`, and the thread goes on with its `work`.
+        If it returns a `Further`, what is pending has its `result`, and the thread goes on with its `work`.
 
         Raises:
             RuntimeError: there is no thread, and none can be started.
         """
-        call = _Call(function, arguments)
-        job = _Job(call)
+        try:
+            self._places.pop()
+        except IndexError:
+            return None
+        crew = self._crew
+        if crew.available() < crew.wanted():
+            try:
+                self._grow(crew)
+            except RuntimeError:
+                if not crew.threads:
+                    self._free_place()
+                    raise
+        job = _Job(crew, function, arguments)
+        crew.jobs.put(job)
+        if crew is not self._crew:  # closed meanwhile, so perhaps nobody takes it
+            crew.cancel_all()
+        return job
+
+    def _grow(self, crew: _Crew) -> None:
+        """Start a thread for a job that has a place, unless there are as many as may be."""
         with self._lock:
-            if not self._room:
-                return None
-            crew = self._crew
-            if crew.idle:
-                crew.idle -= 1
-            elif len(crew.threads) - crew.producing < self.most:
+            if crew.available() < min(self.most, crew.wanted()):
                 self._start_thread(crew)
-            self._room -= 1
-            job.future.add_done_callback(partial(self._on_done, crew, call))
-            crew.jobs.put(job)
-        return job.future
 
     def _start_thread(self, crew: _Crew) -> None:
         name = f"{self.thread_name}-{next(self._numbers)}"
         thread = threading.Thread(target=self._run, args=[crew], name=name, daemon=True)
-        try:
-            thread.start()
-        except RuntimeError:  # the system has no more; those that there are will get to it
-            if not crew.threads:
-                raise
-        else:
-            crew.threads.append(thread)
+        thread.start()
+        crew.threads.append(thread)
 
     def close(self) -> None:
         """Cancel what waits, and end the threads. A thread that still works is not waited for."""
         with self._lock:
-            crew, self._crew = self._crew, _Crew()
+            crew, self._crew = self._crew, _Crew(self)
             threads = list(crew.threads)
-        cancelled = []
-        with contextlib.suppress(Empty):
-            while True:
-                cancelled.append(crew.jobs.get_nowait())
-        for job in cancelled:
-            if job is not None:
-                job.future.cancel()
+        crew.cancel_all()
         for _ in threads:
             crew.jobs.put(None)
-        if self._room == self.most + self.queue and not crew.producing:
+        if not self.accepted() and not crew.producing:
             for thread in threads:
                 if thread is not threading.current_thread():
                     thread.join()
+
+    def note_cancelled(self, crew: _Crew) -> None:
+        """Free the place of a job that waited, and was cancelled."""
+        self._places.append(None)
+        with self._lock:
+            crew.cancelled += 1
+            if crew.cancelled > self.most + self.queue:
+                self._sweep(crew)
+
+    def _sweep(self, crew: _Crew) -> None:
+        """Take the cancelled jobs out of the queue, which would grow by them while all threads are at work."""
+        crew.cancelled = 0
+        waiting = []
+        with contextlib.suppress(Empty):
+            while True:
+                waiting.append(crew.jobs.get_nowait())
+        for job in waiting:
+            if job is None or not job.cancelled():
+                crew.jobs.put(job)
 
     # In a thread of the pool
 
@@ -192,26 +228,32 @@ class Threads:
 
     def _do_next(self, crew: _Crew) -> bool:
         """Do a job. Return False if the crew is dismissed."""
-        job = self._take(crew)
+        job = crew.jobs.get()
         if job is None:
             return False
-        future, _here.home = job.future, job.home
-        if not future.set_running_or_notify_cancel():
+        call = job.take()
+        if call is None:
             with self._lock:
                 crew.cancelled = max(0, crew.cancelled - 1)
             return True
-        result, error = job.call()
+        _here.home = job.home
+        result, error = _attempt(*call)
+        del call
         result, work = result if isinstance(result, Further) else (result, None)
         if work is None:
-            self._leave()  # before the outcome is known: whoever sees the outcome finds room
+            crew.telling.append(None)
+            self._free_place()  # before the outcome is known: whoever sees the outcome finds room
         if error is None:
-            future.set_result(result)
+            job.settle(result)
         else:
-            future.set_exception(error)
+            job.fail(error)
         # An exception keeps the frames that it passed through and those below, so they must not keep it. And while
         # the work goes on, this frame must not be what keeps the response alive.
-        del job, future, result, error
-        return work is None or self._go_on(crew, work)
+        del job, result, error
+        if work is not None:
+            return self._go_on(crew, work)
+        crew.telling.pop()
+        return True
 
     def _go_on(self, crew: _Crew, work: Callable[[], object]) -> bool:
         """Do what is left of a job. Return False if the thread is one too many afterwards."""
@@ -220,12 +262,12 @@ class Threads:
             work()
         except BaseException:  # a thread of the pool does not end by it
             logger.exception("producing the body of a response failed")
+        if not has_own_place:
+            self._free_place()
+            return True
         with self._lock:
-            if not has_own_place:
-                self._free_place()
-                return True
             crew.producing -= 1
-            return len(crew.threads) - crew.producing <= self.most
+            return crew.available() <= self.most
 
     def _step_aside(self, crew: _Crew) -> bool:
         """Leave the place in the pool to another thread. Return False if too many have done so."""
@@ -233,45 +275,19 @@ class Threads:
             if crew.producing >= self.producing:
                 return False
             crew.producing += 1
-            self._free_place()
-            if not crew.idle and not crew.jobs.empty():
-                with contextlib.suppress(RuntimeError):  # no thread is to be had: the others will get to it
-                    self._start_thread(crew)
-            return True
-
-    def _take(self, crew: _Crew) -> _Job | None:
-        with self._lock:  # or a job might be put between the look and the count
-            try:
-                return crew.jobs.get_nowait()
-            except Empty:
-                crew.idle += 1
-        return crew.jobs.get()
-
-    def _on_done(self, crew: _Crew, call: _Call, future: Future[Any]) -> None:
-        if not future.cancelled():
-            return
-        call.drop()
-        with self._lock:
-            self._room += 1
-            crew.cancelled += 1
-            if crew.cancelled > self.most + self.queue:
-                self._sweep(crew)
-
-    def _sweep(self, crew: _Crew) -> None:
-        """Take the cancelled jobs out of the queue, which would grow by them while all threads are at work."""
-        crew.cancelled = 0
-        waiting = []
-        with contextlib.suppress(Empty):
-            while True:
-                waiting.append(crew.jobs.get_nowait())
-        for job in waiting:
-            if job is None or not job.future.cancelled():
-                crew.jobs.put(job)
-
-    def _leave(self) -> None:
-        with self._lock:
-            self._free_place()
+        self._free_place()
+        with contextlib.suppress(RuntimeError):  # no thread is to be had: the others will get to it
+            self._grow(crew)
+        return True
 
     def _free_place(self) -> None:
-        """Give up the place of the calling thread. Under the lock."""
-        self._room += 1
+        """Give up the place of the calling thread."""
+        self._places.append(None)
+
+
+def _attempt(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, BaseException | None]:
+    """Return the result or the exception."""
+    try:
+        return function(*arguments), None
+    except BaseException as error:
+        return None, error

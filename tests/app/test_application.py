@@ -19,7 +19,8 @@ from asking import PATIENCE, answer, content, make_request
 from evloop_http import App, FileBody, HTTPError, Request, Response, Server, StaticFiles, after
 from evloop_http.app.middleware import CallNext
 from evloop_http.messages import GATHER
-from evloop_http.messages.futures import OwnedFuture
+from evloop_http.messages.pending import Pending
+from settling import Kind
 
 NOTHING: dict[str, str] = {}
 
@@ -245,7 +246,7 @@ def test_a_request_that_a_future_answered_is_let_go_of_at_once() -> None:
     try:
         future = outer(make_request("GET", "/inner/"))
         pending.pop().set_result("x")
-        assert isinstance(future, Future)
+        assert isinstance(future, Pending)
         assert future.result().status == 200
         seen.append(weakref.ref(future))
         del future
@@ -266,7 +267,7 @@ def test_after_changes_a_response_at_once_or_when_it_comes() -> None:
     assert isinstance(now, Response)
     waiting: Future[Response] = Future()
     later = after(waiting, mark)
-    assert isinstance(later, Future)
+    assert isinstance(later, Pending)
     assert not later.done()
     waiting.set_result(Response("x"))
     assert now.headers["X-Mark"] == later.result(0).headers["X-Mark"] == "1"
@@ -278,34 +279,34 @@ def test_after_passes_an_error_and_a_cancellation_on() -> None:
 
     failing: Future[Response] = Future()
     later = after(failing, never)
-    assert isinstance(later, Future)
+    assert isinstance(later, Pending)
     failing.set_exception(ZeroDivisionError())
     assert isinstance(later.exception(0), ZeroDivisionError)
 
     cancelled: Future[Response] = Future()
     later = after(cancelled, never)
-    assert isinstance(later, Future)
+    assert isinstance(later, Pending)
     cancelled.cancel()
     assert later.cancelled()
     with pytest.raises(CancelledError):
         later.result(0)
 
 
-@pytest.mark.parametrize("kind", [Future, OwnedFuture])
+@pytest.mark.parametrize("kind", [Future, Pending])
 def test_to_cancel_what_after_returned_is_to_cancel_what_it_waits_for_if_that_is_owned(
-        kind: type[Future[Response]]) -> None:
+        kind: Kind) -> None:
     waiting = kind()
     later = after(after(waiting, lambda response: response), lambda response: response)
-    assert isinstance(later, Future)
+    assert isinstance(later, Pending)
     assert later.cancel()
-    assert waiting.cancelled() is (kind is OwnedFuture)
+    assert waiting.cancelled() is (kind is Pending)
 
 
 def test_a_future_that_several_wait_for_serves_those_who_are_left() -> None:
     shared: Future[Response] = Future()
     first, second = (after(shared, lambda response: response) for _ in range(2))
-    assert isinstance(first, Future)
-    assert isinstance(second, Future)
+    assert isinstance(first, Pending)
+    assert isinstance(second, Pending)
     assert first.cancel()
     shared.set_result(Response("for all"))
     assert content(second.result(0)) == b"for all"
@@ -316,7 +317,7 @@ def test_a_response_that_nobody_waits_for_any_more_is_closed(tmp_path: Path) -> 
     running: Future[Response] = Future()
     running.set_running_or_notify_cancel()  # too late to be cancelled
     later = after(running, lambda response: response)
-    assert isinstance(later, Future)
+    assert isinstance(later, Pending)
     assert later.cancel()
     file = (tmp_path / "file").open("rb")
     running.set_result(Response(FileBody(file, 0, 1)))
@@ -498,11 +499,11 @@ def test_more_than_workers_and_queue_hold_is_answered_with_503_and_when_to_come_
     assert (refused.status, refused.headers["Retry-After"]) == (503, "1")
     gate.open.set()
     for future in waiting:
-        assert isinstance(future, Future)
+        assert isinstance(future, Pending)
         assert future.result(PATIENCE).status == 200
     # There is room again for as many as before.
     for future in [app(make_request()) for _ in range(3)]:
-        assert isinstance(future, Future)
+        assert isinstance(future, Pending)
         future.result(PATIENCE)
     assert len(gate.threads) <= 2
 
@@ -514,11 +515,11 @@ def test_a_request_that_is_cancelled_in_the_queue_is_never_handled_and_makes_roo
     gate.wait_for(2)
     for _ in range(3):
         queued = app(make_request())
-        assert isinstance(queued, Future)
+        assert isinstance(queued, Pending)
         assert queued.cancel()
     gate.open.set()
     for future in running:
-        assert isinstance(future, Future)
+        assert isinstance(future, Pending)
         future.result(PATIENCE)
     app.close()
     assert not gate.entered.acquire(blocking=False)
@@ -545,9 +546,9 @@ def test_close_does_not_wait_for_a_handler_that_still_works_and_cancels_those_in
     gate.wait_for(2)
     app.close()
     first, second, queued = futures
-    assert isinstance(first, Future)
-    assert isinstance(second, Future)
-    assert isinstance(queued, Future)
+    assert isinstance(first, Pending)
+    assert isinstance(second, Pending)
+    assert isinstance(queued, Pending)
     assert queued.cancelled()
     assert not first.done()
     gate.open.set()

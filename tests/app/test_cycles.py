@@ -30,8 +30,11 @@ from evloop_http.app.middleware import (
     security_headers,
 )
 from evloop_http.messages import STREAM, Pipe
-from evloop_http.messages.futures import OwnedFuture
+from evloop_http.messages.futures import Late
+from evloop_http.messages.pending import Pending
 from evloop_http.testing import Client
+from settling import Kind, settle
+from settling import fail as fail_with
 
 NOTHING: dict[str, str] = {}
 JSON = {"Content-Type": "application/json"}
@@ -46,31 +49,31 @@ def fail(request: Request) -> None:
     raise ZeroDivisionError
 
 
-class Pending:
+class Waiting:
     """A handler whose futures are ended by the test."""
 
     def __init__(self) -> None:
-        self.kind: type[Future[Any]] = Future
-        self.futures: list[Future[Any]] = []
+        self.kind: Kind = Future
+        self.futures: list[Late] = []
 
-    def __call__(self, request: Request) -> Future[Any]:
+    def __call__(self, request: Request) -> Late:
         self.futures.append(self.kind())
         return self.futures[-1]
 
 
-pending = Pending()
+pending = Waiting()
 
 
-def end_with_text(future: Future[Any]) -> None:
-    future.set_result("late")
+def end_with_text(future: Late) -> None:
+    settle(future, "late")
 
 
-def end_with_refusal(future: Future[Any]) -> None:
-    future.set_exception(HTTPError(418))
+def end_with_refusal(future: Late) -> None:
+    fail_with(future, HTTPError(418))
 
 
-def end_with_failure(future: Future[Any]) -> None:
-    future.set_exception(ZeroDivisionError())
+def end_with_failure(future: Late) -> None:
+    fail_with(future, ZeroDivisionError())
 
 
 def end_by_cancelling(future: Future[Any]) -> None:
@@ -213,7 +216,7 @@ def test_no_request_that_is_prepared_leaves_a_cycle(app: App, kind: str) -> None
 @pytest.mark.parametrize("end", [end_with_text, end_with_refusal, end_with_failure, end_by_cancelling])
 @pytest.mark.parametrize("mounted", [False, True])
 @pytest.mark.parametrize("breaks", [False, True])
-def test_no_future_leaves_a_cycle(app: App, end: Callable[[Future[Any]], None], mounted: bool, breaks: bool) -> None:
+def test_no_future_leaves_a_cycle(app: App, end: Callable[[Late], None], mounted: bool, breaks: bool) -> None:
     def break_off(response: Response) -> None:
         if breaks:
             raise HTTPError(409)
@@ -225,7 +228,7 @@ def test_no_future_leaves_a_cycle(app: App, end: Callable[[Future[Any]], None], 
     def ask() -> None:
         future = (outer if mounted else app)(make_request("GET", "/in/pending" if mounted else "/pending"))
         end(pending.futures.pop())
-        assert isinstance(future, Future)
+        assert isinstance(future, Pending)
         if not future.cancelled():
             content(future.result(PATIENCE))
 
@@ -268,7 +271,7 @@ def test_no_upload_leaves_a_cycle(app: App, target: str, end: Callable[[Pipe], N
         request.receive(pipe)
         pipe.write(b"some")
         future = app(request)
-        assert isinstance(future, Future)
+        assert isinstance(future, Pending)
         end(pipe)
         response = future.result(PATIENCE)
         with contextlib.suppress(HTTPError):  # in the middle of a body that is made of it
@@ -278,9 +281,9 @@ def test_no_upload_leaves_a_cycle(app: App, target: str, end: Callable[[Pipe], N
     assert left_by(ask) == 0
 
 
-@pytest.mark.parametrize("kind", [Future, OwnedFuture])
+@pytest.mark.parametrize("kind", [Future, Pending])
 @pytest.mark.parametrize("ends", [False, True])
-def test_an_abandoned_middleware_leaves_no_cycle(app: App, monkeypatch: pytest.MonkeyPatch, kind: type[Future[Any]],
+def test_an_abandoned_middleware_leaves_no_cycle(app: App, monkeypatch: pytest.MonkeyPatch, kind: Kind,
                                                  ends: bool) -> None:
     monkeypatch.setattr(pending, "kind", kind)
     ends = ends and kind is Future  # or it has been cancelled
@@ -294,7 +297,7 @@ def test_an_abandoned_middleware_leaves_no_cycle(app: App, monkeypatch: pytest.M
         content(answer(app, make_request("GET", "/pending")))
         future = pending.futures.pop()
         if ends:
-            future.set_result("for nobody")
+            settle(future, "for nobody")
 
     assert left_by(ask) == 0
 

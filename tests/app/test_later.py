@@ -18,7 +18,8 @@ from evloop_http.app.cookies import delete_cookie, set_cookie
 from evloop_http.app.later import LaterResponse
 from evloop_http.app.middleware import CallNext
 from evloop_http.messages import Headers, Pipe
-from evloop_http.messages.futures import OwnedFuture
+from evloop_http.messages.pending import Pending
+from settling import Kind, settle
 
 
 def changed(change: Callable[[Any], object], response: Response) -> tuple[Response, Response]:
@@ -121,20 +122,21 @@ def test_it_can_be_shown() -> None:
     assert later.headers.setdefault("X", "1") == "1"
 
 
-@pytest.mark.parametrize("kind", [Future, OwnedFuture])
-def test_to_close_it_is_to_cancel_what_it_waits_for_if_that_is_owned(kind: type[Future[Response]]) -> None:
+@pytest.mark.parametrize("kind", [Future, Pending])
+def test_to_close_it_is_to_cancel_what_it_waits_for_if_that_is_owned(kind: Kind) -> None:
     source = kind()
     LaterResponse(source).close()
-    assert source.cancelled() is (kind is OwnedFuture)
+    assert source.cancelled() is (kind is Pending)
 
 
-@pytest.mark.parametrize("kind", [Future, OwnedFuture])
-def test_what_comes_for_a_response_that_was_given_up_is_closed(kind: type[Future[Response]]) -> None:
+@pytest.mark.parametrize("kind", [Future, Pending])
+def test_what_comes_for_a_response_that_was_given_up_is_closed(kind: Kind) -> None:
     closed: list[str] = []
     source = kind()
-    source.set_running_or_notify_cancel()
+    if isinstance(source, Future):
+        source.set_running_or_notify_cancel()
     LaterResponse(source).close()
-    source.set_result(Response(Pipe(on_close=lambda: closed.append("closed"))))
+    settle(source, Response(Pipe(on_close=lambda: closed.append("closed"))))
     assert closed == ["closed"]
 
 
@@ -245,7 +247,7 @@ def test_middleware_written_the_obvious_way_works_when_a_handler_returns_a_futur
     app.middleware(marking)
     app.middleware(marking)
     future = app(make_request())
-    assert isinstance(future, Future)
+    assert isinstance(future, Pending)
     pending[0].set_result({"a": 1})
     response = future.result(0)
     assert (response.status, response.headers["X-Mark"], content(response)) == (200, "yes", b'{"a":1}')
@@ -279,7 +281,7 @@ def test_middleware_outside_of_a_mounted_application_may_meet_its_future(
     outer.mount("/in", app)
     outer.middleware(lambda request, call_next: after(call_next(request), set_status))
     future = outer(make_request("GET", "/in"))
-    assert isinstance(future, Future)
+    assert isinstance(future, Pending)
     pending[0].set_exception(HTTPError(418))
     assert (future.result(0).status, future.result(0).headers["X-Mark"]) == (404, "yes")
 

@@ -37,6 +37,7 @@ from evloop_http.app.middleware import (
 )
 from evloop_http.app.problems import problem_response
 from evloop_http.messages import GATHER, Headers, Pipe, RequestHead
+from evloop_http.messages.futures import LATE
 from evloop_http.messages.response import AT_ONCE
 
 Make = Callable[[], Response]
@@ -57,7 +58,7 @@ def delayed(middleware: Any, request: Request, make: Make) -> Response:
     app.middleware(middleware)
     app.route("/", [request.method])(lambda request: pending)
     answer = app(request)
-    if isinstance(answer, Future):
+    if isinstance(answer, LATE):
         assert not answer.done()
         pending.set_result(make())
         return answer.result(0)

@@ -15,7 +15,8 @@ from evloop_http import App, HTTPError, Request, Response, Server, StaticFiles
 from evloop_http.app.middleware import CallNext, after, basic_auth, body_limit, method_override
 from evloop_http.app.routing.router import Router
 from evloop_http.messages import GATHER, STREAM, Pipe, Preparation
-from evloop_http.messages.futures import OwnedFuture
+from evloop_http.messages.futures import Late
+from evloop_http.messages.pending import Pending
 from fakes import FakeNet, post
 
 NOTHING: dict[str, str] = {}
@@ -245,11 +246,12 @@ def test_an_answer_that_a_middleware_gives_later_is_given_once(app: App) -> None
 def test_an_answer_that_a_middleware_gives_later_is_cancelled_when_the_client_leaves_before_the_body(
         app: App) -> None:
     """The fault: nobody cancelled it, and nobody closed what came."""
-    futures: list[Future[Response]] = [OwnedFuture(), Future()]
+    shared: Future[Response] = Future()
+    futures: list[Late] = [Pending(), shared]
     waiting = list(futures)
 
     @app.middleware
-    def asking(request: Request, call_next: CallNext) -> Future[Response]:
+    def asking(request: Request, call_next: CallNext) -> Late:
         return waiting.pop(0)
 
     net = FakeNet(app)
@@ -259,7 +261,7 @@ def test_an_answer_that_a_middleware_gives_later_is_cancelled_when_the_client_le
         peer.send(post(b"0123456789", target="/nowhere")[:-5])
         peer.reset()
     assert [future.cancelled() for future in futures] == [True, False]
-    futures[1].set_result(Response(Pipe(on_close=lambda: closed.append("closed"))))
+    shared.set_result(Response(Pipe(on_close=lambda: closed.append("closed"))))
     net.settle()
     assert closed == ["closed"]
     net.close()

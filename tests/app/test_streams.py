@@ -6,7 +6,6 @@ import gc
 import threading
 import weakref
 from collections.abc import Iterator
-from concurrent.futures import Future
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 from asking import PATIENCE
 from evloop_http.app.streams import FAST, GRACE, HALF_LIFE, Pace
 from evloop_http.messages import HTTPError, Pipe
+from evloop_http.messages.pending import Pending
 from evloop_http.threads.pool import Further
 from uploading import WatchedStreams
 
@@ -38,7 +38,7 @@ class Upload:
         self.pipe = Pipe()
         future = streams.submit_reader(self.pipe, function, self.pipe)
         assert future is not None
-        self.future: Future[Any] = future
+        self.future: Pending[Any] = future
 
     def status(self) -> int:
         """What the handler met instead of more."""

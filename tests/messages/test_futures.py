@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from evloop_http.messages.futures import OwnedFuture, give_up, wait_for
+from evloop_http.messages.futures import Late, give_up, wait_for
+from evloop_http.messages.pending import Pending
 
 
 class Owner:
@@ -63,8 +64,9 @@ def test_whoever_waits_for_what_is_done_is_called_at_once() -> None:
 
 def test_a_future_of_an_application_is_not_cancelled_and_an_owned_one_is() -> None:
     theirs: Future[str] = Future()
-    ours: Future[str] = OwnedFuture()
-    for future in (theirs, ours):
+    ours: Pending[str] = Pending()
+    both: list[Late] = [theirs, ours]
+    for future in both:
         owner = Owner()
         wait_for(future, owner, nothing)
         give_up(future, owner, nothing)

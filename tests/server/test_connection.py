@@ -30,7 +30,7 @@ from evloop_http.messages import (
     Request,
     Response,
 )
-from evloop_http.messages.futures import OwnedFuture
+from evloop_http.messages.pending import Pending
 from evloop_http.net.transport import HIGH_WATER, READ_SIZE
 from evloop_http.server import lingering
 from evloop_http.server.connection import EVENT_BUDGET, READ_AHEAD, Connection
@@ -55,6 +55,7 @@ from fakes import (
     raising,
     read_answers,
 )
+from settling import Kind, settle
 
 Serve = Callable[..., FakeNet]
 
@@ -379,8 +380,8 @@ def test_lingering_ends_by_deadline_when_the_peer_does_not_close(serve: Serve) -
     assert not peer.sock.aborted
 
 
-@pytest.mark.parametrize("kind", [Future, OwnedFuture])
-def test_an_application_that_takes_too_long_gets_503_said_for_it(serve: Serve, kind: type[Future[Response]]) -> None:
+@pytest.mark.parametrize("kind", [Future, Pending])
+def test_an_application_that_takes_too_long_gets_503_said_for_it(serve: Serve, kind: Kind) -> None:
     application = Later(kind)
     net = serve(application, timeouts=Timeouts(handler=5))
     peer = net.connect()
@@ -389,7 +390,7 @@ def test_an_application_that_takes_too_long_gets_503_said_for_it(serve: Serve, k
     assert peer.statuses == [503]
     assert peer.answers()[0].headers["connection"] == "close"
     assert application.requests[0].disconnected
-    assert application.futures[0].cancelled() is (kind is OwnedFuture)
+    assert application.futures[0].cancelled() is (kind is Pending)
     assert len(application.requests) == 1
 
 
@@ -1119,8 +1120,8 @@ def test_a_future_that_brings_no_response_is_answered_with_an_error(
         serve: Serve, finish: Callable[[Future[Response]], object], status: int, when: str) -> None:
     later = Later()
 
-    def application(request: Request) -> Future[Response]:
-        future = later(request)
+    def application(request: Request) -> Any:
+        future: Any = later(request)
         if when == "at once":
             finish(future)
         return future
@@ -1135,9 +1136,9 @@ def test_a_future_that_brings_no_response_is_answered_with_an_error(
     assert peer.state() == "idle"
 
 
-@pytest.mark.parametrize("kind", [Future, OwnedFuture])
+@pytest.mark.parametrize("kind", [Future, Pending])
 def test_a_request_is_told_when_the_peer_goes_and_its_future_is_cancelled_if_it_is_its_own(
-        serve: Serve, kind: type[Future[Response]]) -> None:
+        serve: Serve, kind: Kind) -> None:
     later = Later(kind)
     net = serve(later)
     peer = net.connect()
@@ -1146,7 +1147,7 @@ def test_a_request_is_told_when_the_peer_goes_and_its_future_is_cancelled_if_it_
     assert (request.disconnected, future.cancelled()) == (False, False)
     peer.reset()
     assert peer.state() == "closed"
-    assert (request.disconnected, future.cancelled()) == (True, kind is OwnedFuture)
+    assert (request.disconnected, future.cancelled()) == (True, kind is Pending)
 
 
 @pytest.mark.parametrize("leave", [lambda peer: peer.end(), lambda peer: peer.reset()], ids=["ends", "resets"])
@@ -1187,16 +1188,17 @@ def test_a_future_that_is_shared_for_long_keeps_nothing_of_the_clients_that_came
         gc.enable()
 
 
-@pytest.mark.parametrize("kind", [Future, OwnedFuture])
-def test_an_answer_for_a_peer_that_has_gone_is_closed(serve: Serve, kind: type[Future[Response]]) -> None:
+@pytest.mark.parametrize("kind", [Future, Pending])
+def test_an_answer_for_a_peer_that_has_gone_is_closed(serve: Serve, kind: Kind) -> None:
     later = Later(kind)
     net = serve(later)
     peer = net.connect()
     peer.send(GET)
-    later.futures[0].set_running_or_notify_cancel()
+    if kind is Future:
+        later.futures[0].set_running_or_notify_cancel()
     peer.reset()
     body = Pieces([b"late"])
-    later.futures[0].set_result(Response(body))
+    settle(later.futures[0], Response(body))
     net.settle()
     assert not body.asked
     assert body.closed == 1
@@ -1676,7 +1678,7 @@ def test_a_body_that_is_too_large_is_not_invited(serve: Serve) -> None:
 def test_whoever_still_waits_for_a_body_that_was_answered_at_once_is_told(serve: Serve, kind: str) -> None:
     class Hasty(Taker):
         def __call__(self, request: Request) -> Any:
-            future = super().__call__(request)
+            future: Any = super().__call__(request)
             future.set_result(Response("now"))
             if kind == "not at all":
                 raise ValueError("on purpose")

@@ -21,7 +21,18 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
 from evloop_http.http1 import CONTINUE
-from evloop_http.messages import GATHER, STREAM, Application, HTTPError, Pipe, Preparation, Request, Response, Upgrade
+from evloop_http.messages import (
+    GATHER,
+    STREAM,
+    Answer,
+    Application,
+    HTTPError,
+    Pipe,
+    Preparation,
+    Request,
+    Response,
+    Upgrade,
+)
 from evloop_http.net.reactor import READ, WRITE
 from evloop_http.net.transport import HIGH_WATER
 from evloop_http.server.shared import Live
@@ -67,7 +78,7 @@ class Everything:
         self.later = Taker()
         self.prepare = self.later.prepare
 
-    def __call__(self, request: Request) -> Response | Future[Response]:
+    def __call__(self, request: Request) -> Answer:
         return TARGETS.get(request.path, self.later)(request)
 
 
@@ -282,7 +293,7 @@ class Echo:
     def prepare(self, request: Request) -> Preparation:
         return STREAM if request.path == "/take" else GATHER
 
-    def __call__(self, request: Request) -> Response | Future[Response]:
+    def __call__(self, request: Request) -> Answer:
         if request.path == "/take":
             self._taking.append((request, [], Future()))
             return self._taking[-1][2]

@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 import resource
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 
 import pytest
 
-from evloop_http.messages import Request, Response, Upgrade
+from evloop_http.messages import Answer, Request, Upgrade
 from evloop_http.net.binding import network_of
 from evloop_http.server.places import DEFAULT_PLACES, RESERVE, Claim, Places, allowed_places
 from fakes import GET, FakeNet, Later, SwitchedEcho, fake_nets, reach
@@ -125,7 +124,7 @@ def test_a_connection_that_waits_for_its_client_makes_room(serve: Serve, state: 
 def test_a_connection_whose_request_is_in_work_does_not(serve: Serve, state: str) -> None:
     later = Later()
 
-    def application(request: Request) -> Response | Future[Response]:
+    def application(request: Request) -> Answer:
         return Upgrade(SwitchedEcho(), "echo") if request.path == "/switch" else later(request)
 
     net = serve(application)

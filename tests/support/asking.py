@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future
 from typing import Any
 
 from evloop_http import Request, Response
 from evloop_http.http1 import HeadParser
 from evloop_http.messages import FileBody, FilePieces, Origin, Peer, Pipe, RequestHead
+from evloop_http.messages.futures import LATE
 from evloop_http.testing.client import read_pipe
 
 #: Seconds after which something that should come has not come; far beyond what anything takes.
@@ -37,7 +37,7 @@ def request_for_path(path: str, method: str = "GET", headers: Fields = ()) -> Re
 def answer(application: Callable[[Any], Any], request: Request) -> Response:
     """What an application answers, now or when its future is done."""
     result = application(request)
-    if isinstance(result, Future):
+    if isinstance(result, LATE):
         result = result.result(PATIENCE)
     assert isinstance(result, Response)
     return result

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from evloop_http import Response, Server
 from evloop_http.demo.app import create_app
+from evloop_http.messages import Answer
 
 PONG = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\npong"
 HALF = b"HTTP/1.1 200 OK\r\nContent-Length: 400\r\n\r\nhalf"
@@ -103,7 +104,7 @@ class Dawdler:
         self._began = 0.0
         self.server = Server(self)
 
-    def __call__(self, request: Any) -> Response | Future[Response]:
+    def __call__(self, request: Any) -> Answer:
         answer = self._demo(request)
         if request.path == "/ping":
             return answer

@@ -41,12 +41,14 @@ from evloop_http.messages import (
     TlsPeer,
 )
 from evloop_http.messages import Peer as WirePeer
+from evloop_http.messages.futures import Late
 from evloop_http.net.reactor import READ, WRITE, FileDescriptor, Reactor
 from evloop_http.net.transport import HIGH_WATER, FileSpan, Transport
 from evloop_http.server.connection import Connection
 from evloop_http.server.memory import Memory
 from evloop_http.server.shared import Live, Shared
 from evloop_http.server.states import STATE_NAMES, Timeouts
+from settling import Kind, settle
 
 #: Room for whatever a test writes.
 PLENTY = 1 << 40
@@ -373,24 +375,25 @@ class Later:
         kind: of the futures that it answers with.
     """
 
-    def __init__(self, kind: type[Future[Response]] = Future) -> None:
+    def __init__(self, kind: Kind = Future) -> None:
         self._kind = kind
         self.requests: list[Request] = []
-        self.futures: list[Future[Response]] = []
+        self.futures: list[Any] = []  # as `kind` says
 
-    def __call__(self, request: Request) -> Future[Response]:
+    def __call__(self, request: Request) -> Late:
         self.requests.append(request)
         self.futures.append(self._kind())
-        return self.futures[-1]
+        late: Late = self.futures[-1]
+        return late
 
     def answer(self, number: int = -1, text: str = "late") -> None:
-        self.futures[number].set_result(Response(text))
+        settle(self.futures[number], Response(text))
 
 
 class Taker(Later):
     """The same, and it reads the bodies sent to `/take` while they arrive."""
 
-    def __init__(self, kind: type[Future[Response]] = Future) -> None:
+    def __init__(self, kind: Kind = Future) -> None:
         super().__init__(kind)
         self.taken: list[bytes] = []
 

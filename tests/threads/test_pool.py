@@ -6,12 +6,13 @@ import gc
 import threading
 import weakref
 from collections.abc import Iterator
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError
 from typing import Any
 
 import pytest
 
 from asking import PATIENCE
+from evloop_http.messages.pending import Pending
 from evloop_http.threads.pool import Further, Threads, home_thread, is_worker
 
 
@@ -39,7 +40,7 @@ class Gate:
             assert self.entered.acquire(timeout=PATIENCE)
 
 
-def submitted(threads: Threads, function: Any, *arguments: Any) -> Future[Any]:
+def submitted(threads: Threads, function: Any, *arguments: Any) -> Pending[Any]:
     future = threads.submit(function, *arguments)
     assert future is not None
     return future
