@@ -6,15 +6,22 @@ under way: a thread that schedules a thousand calls writes once.
 
 A signal that arrives just before `select` begins to sleep would be noticed only when it ends.
 `signal.set_wakeup_fd` closes that gap: the interpreter writes the signal's number to our pair
-from the handler in C. There is one such descriptor in a process, so the one we found is put back.
+from the handler in C.
+
+There is one such descriptor in a process, and asyncio wants it too: its handlers in Python do nothing, and it calls
+back for the numbers that it reads. So those who set the descriptor form a chain. Whoever sets it passes on what it
+reads to the descriptor that it found, and puts that one back at the end. One that was set after ours, by somebody who
+passes nothing on, stays: our own handlers are called by the interpreter all the same, and wake the loop.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import socket
 import threading
+import weakref
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -28,6 +35,8 @@ class Waker:
         self._reader.setblocking(False)
         self._writer.setblocking(False)
         self._pending = False
+        #: called with the bytes that are taken out: zeros from `wake`, and the numbers of signals
+        self.pass_on: Callable[[bytes], object] | None = None
 
     def fileno(self) -> int:
         return self._reader.fileno()
@@ -48,8 +57,12 @@ class Waker:
     def drain(self) -> None:
         """Take the bytes out; whoever wakes from now on writes again."""
         try:
-            while len(self._reader.recv(4096)) == 4096:
-                pass
+            while True:
+                data = self._reader.recv(4096)
+                if self.pass_on is not None:
+                    self.pass_on(data)
+                if len(data) < 4096:
+                    break
         except OSError:
             pass
         finally:
@@ -59,6 +72,25 @@ class Waker:
     def close(self) -> None:
         self._reader.close()
         self._writer.close()
+
+
+class _Descriptor:
+    """One that belongs to somebody else, who may close it: then its number may soon be another file's."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self._file = self._file_behind()
+
+    def _file_behind(self) -> tuple[int, int] | None:
+        try:
+            status = os.fstat(self.number)
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+    def is_open(self) -> bool:
+        """Return whether the number still means the file that it meant."""
+        return self._file is not None and self._file == self._file_behind()
 
 
 _TAKEN = object()
@@ -72,12 +104,16 @@ def _refuse_other_threads() -> None:
 class Signals:
     """Callbacks for signals, run by the loop; everything found is put back by `close`."""
 
+    #: Those that have callbacks now. The descriptor is one for the whole process, so they have to know of each other:
+    #: one that leaves the chain must be in nobody's way, or two might pass a signal to and fro for ever.
+    _chain: weakref.WeakSet[Signals] = weakref.WeakSet()
+
     def __init__(self, waker: Waker, schedule: Callable[..., Any]) -> None:
         self._waker = waker
         self._schedule = schedule
         self._found: dict[int, Any] = {}
         self._callbacks: dict[int, Callable[[], Any]] = {}
-        self._found_wakeup = -1
+        self._found_wakeup: _Descriptor | None = None
 
     def on(self, number: int, callback: Callable[[], Any],
            at_once: Callable[[int], Any] | None = None) -> Callable[[], Any] | None:
@@ -98,12 +134,43 @@ class Signals:
                 at_once(number)
 
         found = signal.signal(number, handler)
-        if not self._found:
-            self._found_wakeup = signal.set_wakeup_fd(self._waker.write_fileno(), warn_on_full_buffer=False)
+        self._take_wakeup()
         self._found.setdefault(number, found)
         before = self._callbacks.get(number)
         self._callbacks[number] = callback
         return before
+
+    def _take_wakeup(self) -> None:
+        ours = self._waker.write_fileno()
+        current = signal.set_wakeup_fd(ours, warn_on_full_buffer=False)
+        if current not in (-1, ours):
+            if self in self._chain:  # somebody has set it after us
+                with contextlib.suppress(ValueError, OSError):
+                    signal.set_wakeup_fd(current)
+            else:
+                self._pass_on_to(_Descriptor(current))
+        self._chain.add(self)
+
+    def retake(self) -> None:
+        """Have signals wake the loop again after somebody has set the descriptor, and then none.
+
+        asyncio does that when the last of its handlers is removed.
+
+        Raises:
+            ValueError: not in the main thread.
+        """
+        if self._found:
+            self._take_wakeup()
+
+    def _pass_on_to(self, found: _Descriptor | None) -> None:
+        self._found_wakeup = found
+        self._waker.pass_on = None if found is None else self._pass_on
+
+    def _pass_on(self, data: bytes) -> None:
+        numbers, found = data.replace(b"\0", b""), self._found_wakeup
+        if numbers and found is not None and found.is_open():
+            with contextlib.suppress(OSError):  # full: its owner is awake
+                os.write(found.number, numbers)
 
     def off(self, number: int) -> None:
         """Put back what was there before `on`.
@@ -123,11 +190,18 @@ class Signals:
                 self._put_wakeup_back()
 
     def _put_wakeup_back(self) -> None:
+        ours, found = self._waker.write_fileno(), self._found_wakeup
+        self._chain.discard(self)
+        self._pass_on_to(None)
+        for other in self._chain:
+            if other._found_wakeup is not None and other._found_wakeup.number == ours:
+                other._pass_on_to(found)
         current = signal.set_wakeup_fd(-1)
-        # Somebody has set another since: that one stays. Its owner has closed the one we found: none is set.
-        wanted = self._found_wakeup if current == self._waker.write_fileno() else current
+        if current == ours:
+            current = found.number if found is not None and found.is_open() else -1
+        # Otherwise somebody has set another since: that one stays. It may be closed: then none is set.
         with contextlib.suppress(ValueError, OSError):
-            signal.set_wakeup_fd(wanted)
+            signal.set_wakeup_fd(current)
 
     def close(self) -> None:
         """Put everything back."""
