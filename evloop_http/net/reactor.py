@@ -3,7 +3,8 @@
 A turn (`poll`) is the whole of it: sleep until a descriptor is ready, a deadline comes or
 somebody wakes us; call back for the descriptors; call back for the deadlines; run what was
 scheduled. It can be run from here (`run`) or from another loop, turn by turn: `fileno` becomes
-readable when a descriptor is ready, `next_timeout` says how long one may sleep.
+readable when a descriptor is ready, `next_timeout` says how long one may sleep. Or another loop sleeps in our turns
+(`evloop_http.loops.one_loop`), and may even have its own turns taken with them (`driver`).
 
 What every reactor must get right, and where it is done here:
 
@@ -70,6 +71,12 @@ class Reactor:
         self.now = clock()
         #: how many turns there have been
         self.turn = 0
+        #: Whether whoever runs this takes a turn before they sleep, in any case: then `call_soon` and timers need not
+        #: wake them. Another loop sets it while it runs, if it sleeps nowhere but in `poll`.
+        self.attended = False
+        #: Called by `poll` with its timeout, and in its place, while the reactor is not attended: another loop, of
+        #: which our turns are a part. It calls `poll` once, attended, and returns what that returned.
+        self.driver: Callable[[float | None], int] | None = None
         self._selector = selectors.DefaultSelector()
         self._timers = TimerQueue(self._wake_sleeper)
         self._scheduled: deque[Callable[[], Any]] = deque()
@@ -153,8 +160,8 @@ class Reactor:
         self._wake_sleeper()
 
     def _wake_sleeper(self) -> None:
-        """Make `fileno` readable where a host sleeps on it in its own loop: between turns, that is."""
-        if not self._polling:
+        """Make `fileno` readable where a host may sleep on it in its own loop: between turns that nobody attends to."""
+        if not self._polling and not self.attended:
             self._waker.wake()
 
     def call_soon_threadsafe(self, callback: Callable[..., Any], *args: Any) -> None:
@@ -180,6 +187,14 @@ class Reactor:
             return self._signals.on(number, callback, at_once)
         self._signals.off(number)
         return None
+
+    def retake_signals(self) -> None:
+        """Have signals wake the loop again, if any are on, after somebody else has called `signal.set_wakeup_fd(-1)`.
+
+        Raises:
+            ValueError: not in the main thread.
+        """
+        self._signals.retake()
 
     # Turns
 
@@ -235,6 +250,8 @@ class Reactor:
             raise RuntimeError("the reactor is closed")
         if self._polling:
             raise RuntimeError("poll() was called from a callback of its own")
+        if self.driver is not None and not self.attended:
+            return self.driver(timeout)
         until = self.next_timeout()
         if timeout is None or (until is not None and until < timeout):
             timeout = until

@@ -24,7 +24,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
+from typing import Any, ClassVar
 
 
 class Waker:
@@ -106,7 +106,7 @@ class Signals:
 
     #: Those that have callbacks now. The descriptor is one for the whole process, so they have to know of each other:
     #: one that leaves the chain must be in nobody's way, or two might pass a signal to and fro for ever.
-    _chain: weakref.WeakSet[Signals] = weakref.WeakSet()
+    _chain: ClassVar[weakref.WeakSet[Signals]] = weakref.WeakSet()
 
     def __init__(self, waker: Waker, schedule: Callable[..., Any]) -> None:
         self._waker = waker

@@ -1,0 +1,348 @@
+"""An asyncio event loop whose selector is the reactor: one thread, one `epoll`, and nothing handed over.
+
+An asyncio loop does one thing that lasts: it asks its selector to `select(timeout)`. Ours takes a turn of the reactor
+there, which sleeps until the earlier of both deadlines and calls back what is the reactor's, and then returns what is
+asyncio's. So a coroutine and a connection live in the same thread, and each calls the other directly:
+
+    loop = Loop(reactor)                                    with asyncio.Runner(loop_factory=Loop) as runner:
+    loop.run_until_complete(main())                             runner.run(main())
+
+Only public API is used. What had to be got right:
+
+*Two owners of one selector.* asyncio's descriptors are registered with the reactor, each with a callback that only
+notes its events; the keys with asyncio's data are kept here. So neither side sees what is the other's, and a number
+that both want is an error. asyncio acts on its batch after the reactor has acted on its own, and a handler may have
+closed what is in it: whatever was changed since is taken out again. Selectors are level-triggered, so nothing is lost.
+
+*Nobody is asleep while asyncio calls back.* It always comes back to `select` before it sleeps. The reactor is told so
+(`attended`); otherwise each `reactor.call_soon` in a task would write to its own waker.
+
+*Who takes the turns?* asyncio, with a `Loop`. But a game or a window may call `reactor.poll` itself and still want
+`async def` handlers. With a `DrivenLoop`, every `poll` is also exactly one turn of asyncio: `run_forever`, stopped
+from its own `select`. A host that sleeps elsewhere must know when asyncio wants its next turn, which asyncio tells
+nobody but its selector. So that moment is a timer of the reactor's, moved forward by `call_soon` and `call_at`. After
+each turn in which something was due, there is one more that only asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar, TypeVarTuple
+
+from ..net.reactor import FileDescriptor, Reactor
+from ..net.timers import NEVER
+from .finishing import Finishing
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class _Keys(Mapping[FileDescriptor, selectors.SelectorKey]):
+    """Keys by the number of their descriptor, found by what has such a number too, and by what had it."""
+
+    def __init__(self) -> None:
+        self.by_number: dict[int, selectors.SelectorKey] = {}
+
+    def number_of(self, descriptor: FileDescriptor) -> int:
+        """Return the number of a descriptor.
+
+        Raises:
+            ValueError: it is closed and not registered, or not a descriptor.
+        """
+        if isinstance(descriptor, int):
+            return descriptor
+        try:
+            number = int(descriptor.fileno())
+        except (AttributeError, TypeError, ValueError):
+            number = -1
+        if number >= 0:
+            return number
+        for key in self.by_number.values():
+            if key.fileobj is descriptor:
+                return key.fd
+        raise ValueError(f"Invalid file object: {descriptor!r}")
+
+    def __getitem__(self, descriptor: FileDescriptor) -> selectors.SelectorKey:
+        try:
+            return self.by_number[self.number_of(descriptor)]
+        except ValueError:
+            raise KeyError(descriptor) from None
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.by_number)
+
+    def __len__(self) -> int:
+        return len(self.by_number)
+
+
+class SharedSelector(selectors.BaseSelector):
+    """The part of a reactor's selector that belongs to somebody else.
+
+    Args:
+        poll: what takes a turn of the reactor; its own `poll` if nothing else is given.
+    """
+
+    def __init__(self, reactor: Reactor, poll: Callable[[float | None], int] | None = None) -> None:
+        self._reactor = reactor
+        self._poll = poll or reactor.poll
+        self._keys = _Keys()
+        self._ready: dict[int, int] = {}
+
+    def register(self, fileobj: FileDescriptor, events: int, data: Any = None) -> selectors.SelectorKey:
+        """Watch a descriptor.
+
+        Raises:
+            KeyError: it is registered already, here or with the reactor.
+            ValueError: it is closed, or `events` is nothing.
+        """
+        number = self._keys.number_of(fileobj)
+        self._reactor.register(number, events, partial(self._ready.__setitem__, number))
+        return self._keep(selectors.SelectorKey(fileobj, number, events, data))
+
+    def _keep(self, key: selectors.SelectorKey) -> selectors.SelectorKey:
+        self._keys.by_number[key.fd] = key
+        return key
+
+    def modify(self, fileobj: FileDescriptor, events: int, data: Any = None) -> selectors.SelectorKey:
+        """Change what a descriptor is watched for, and its data.
+
+        Raises:
+            KeyError: it is not registered here.
+            ValueError: `events` is nothing.
+        """
+        key = self._keys[fileobj]
+        if events != key.events:
+            self._reactor.modify(key.fd, events, partial(self._ready.__setitem__, key.fd))
+        self._ready.pop(key.fd, None)
+        return self._keep(key._replace(events=events, data=data))
+
+    def unregister(self, fileobj: FileDescriptor) -> selectors.SelectorKey:
+        """Watch a descriptor no more.
+
+        Raises:
+            KeyError: it is not registered here.
+        """
+        key = self._keys.by_number.pop(self._keys[fileobj].fd)
+        self._reactor.unregister(key.fd)
+        self._ready.pop(key.fd, None)
+        return key
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """Take a turn of the reactor, and return what is ready of the descriptors that are registered here."""
+        self._ready.clear()  # of turns that others took
+        self._poll(timeout)
+        keys = self._keys.by_number
+        return [(keys[number], events) for number, events in self._ready.items()]
+
+    def get_map(self) -> Mapping[FileDescriptor, selectors.SelectorKey]:
+        """Return the keys by descriptor."""
+        return self._keys
+
+    def close(self) -> None:
+        """Unregister everything that is registered here. The reactor stays open."""
+        for number in list(self._keys):
+            self.unregister(number)
+
+
+class Loop(asyncio.SelectorEventLoop):
+    """An asyncio event loop that sleeps, and is woken, in the turns of a reactor.
+
+    While it runs, the reactor is served: nobody else need call its `poll`. Everything of asyncio works: streams,
+    subprocesses, threads, signal handlers.
+
+    Args:
+        reactor: one that outlives the loop and is its owner's to close; without one, the loop makes one and closes it.
+    """
+
+    def __init__(self, reactor: Reactor | None = None) -> None:
+        self._owns_reactor = reactor is None
+        #: the one in whose turns it sleeps
+        self.reactor = Reactor() if reactor is None else reactor
+        self._executor: ThreadPoolExecutor | None = None
+        self._finishing: Finishing | None = None
+        super().__init__(SharedSelector(self.reactor, self._own_poll()))
+
+    def _own_poll(self) -> Callable[[float | None], int] | None:
+        return None
+
+    def time(self) -> float:
+        """Return the time of the reactor's clock, in seconds."""
+        return self.reactor.time()
+
+    def run_forever(self) -> None:
+        """Run until `stop`."""
+        reactor = self.reactor
+        before, reactor.attended = reactor.attended, True
+        try:
+            super().run_forever()
+        finally:
+            reactor.attended = before
+
+    def remove_signal_handler(self, sig: int) -> bool:
+        """Remove the handler of a signal. Return whether there was one."""
+        removed = super().remove_signal_handler(sig)
+        if removed:  # with its last one, asyncio takes away what wakes the reactor too
+            self.reactor.retake_signals()
+        return removed
+
+    # Ending
+
+    def set_default_executor(self, executor: ThreadPoolExecutor) -> None:  # type: ignore[override]
+        """Set the executor that `run_in_executor` and `asyncio.to_thread` use."""
+        super().set_default_executor(executor)
+        self._executor = executor
+
+    def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T],
+                        *args: *Ts) -> asyncio.Future[T]:
+        """Call `func` in a thread of an executor; None is the default one."""
+        if executor is None and self._executor is None:
+            # What asyncio would do itself, but then only it would know whom to wait for at the end.
+            self.set_default_executor(ThreadPoolExecutor(thread_name_prefix="asyncio"))
+        return super().run_in_executor(executor, func, *args)
+
+    def finish(self, seconds: float = 1.0) -> None:
+        """End what is left: cancel tasks and wait for them, close asynchronous generators, wait for the executor.
+
+        To be called between `run_forever` and `close`. What does not end in time is logged and left behind. A thread
+        that is left behind keeps the interpreter from exiting, as every thread of a `ThreadPoolExecutor` does.
+
+        Args:
+            seconds: for all of it. Each of the three has a tenth of a second in any case.
+
+        Raises:
+            RuntimeError: the loop runs or is closed.
+        """
+        self._finishing = Finishing(self, self._executor, seconds)
+        try:
+            self.run_until_complete(self._finishing.run())
+        finally:
+            self._finishing = None
+
+    def hurry(self) -> None:
+        """If `finish` waits, have it wait no longer than it would with no seconds. In the loop's thread."""
+        if self._finishing is not None:
+            self._finishing.hurry()
+
+    def close(self) -> None:
+        """Close the loop, and the reactor if the loop has made it.
+
+        Raises:
+            RuntimeError: the loop runs.
+        """
+        super().close()
+        if self._owns_reactor:
+            self.reactor.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 traceback: TracebackType | None) -> None:
+        """`finish` and `close`."""
+        try:
+            self.finish()
+        finally:
+            self.close()
+
+
+class DrivenLoop(Loop):
+    """A loop that whoever runs the reactor runs with it, until it is closed.
+
+        with DrivenLoop(reactor) as loop:
+            loop.create_task(something())
+            while playing:
+                draw_a_frame()
+                reactor.poll(0)             # a turn of the reactor, and one of asyncio
+
+    `poll` and `run`, and with them `Server.run`, take one turn of asyncio for each turn of the reactor. In handlers and
+    callbacks `asyncio.get_running_loop()` is this loop. `next_timeout` and `fileno` are right for both sides. What
+    `poll` returns counts asyncio's descriptors, and one more if a task or a timer was due.
+
+    It may also be run as every loop, with `run_until_complete`. A program that asyncio runs needs a `Loop` only.
+
+    Raises:
+        RuntimeError: the reactor has such a loop already.
+    """
+
+    def __init__(self, reactor: Reactor | None = None) -> None:
+        if reactor is not None and reactor.driver is not None:
+            raise RuntimeError("this reactor drives a loop already; close that one first")
+        self._is_driven = False  # now: not by `run_until_complete`, for instance
+        self._limit: float | None = None
+        self._count = 0
+        super().__init__(reactor)
+        self._due = self.reactor.call_at(self.reactor.now, self._stay_due)
+        self.reactor.driver = self._take_turn
+
+    def _own_poll(self) -> Callable[[float | None], int]:
+        return self._poll
+
+    def _take_turn(self, timeout: float | None) -> int:
+        """Take one turn of asyncio, and in it one of the reactor. Sleep for at most `timeout` seconds."""
+        self._is_driven, self._limit, self._count = True, timeout, 0
+        try:
+            self.run_forever()
+        finally:
+            self._is_driven = False
+        return self._count
+
+    def _poll(self, timeout: float | None) -> int:
+        """Take a turn of the reactor in the middle of one of asyncio's, which could sleep for `timeout` seconds."""
+        self._note(timeout)
+        if self._is_driven:
+            self.stop()  # after this turn
+            if timeout is None or (self._limit is not None and self._limit < timeout):
+                timeout = self._limit
+        self._count = self.reactor.poll(timeout)
+        return self._count
+
+    # When asyncio wants its next turn
+
+    def _note(self, timeout: float | None) -> None:
+        """Note when asyncio wants its next turn, in `timeout` seconds, if nothing is scheduled meanwhile."""
+        if timeout == 0:
+            self._be_due(self.reactor.now)
+        elif timeout is not None or self._due.active:
+            # A new timer: one that is moved to a later time may still end a sleep at the earlier one.
+            self._due.cancel()
+            self._due = self.reactor.timer(self._stay_due)
+            self._due.move(NEVER if timeout is None else self.time() + timeout)
+
+    def _be_due(self, deadline: float) -> None:
+        if deadline < self._due.deadline:
+            self._due.move(deadline)
+
+    def _stay_due(self) -> None:
+        # When it wants the turn after this one is known only when it asks for that.
+        self._due.move(self.reactor.now)
+
+    def call_soon(self, callback: Callable[[*Ts], object], *args: *Ts,
+                  context: Context | None = None) -> asyncio.Handle:
+        """Have the loop call back in its next turn."""
+        self._be_due(self.reactor.now)
+        return super().call_soon(callback, *args, context=context)
+
+    def call_at(self, when: float, callback: Callable[[*Ts], object], *args: *Ts,
+                context: Context | None = None) -> asyncio.TimerHandle:
+        """Have the loop call back at a time of its clock, in seconds."""
+        self._be_due(when)
+        return super().call_at(when, callback, *args, context=context)
+
+    def close(self) -> None:
+        """Close the loop, and the reactor if the loop has made it. From then on the reactor turns alone.
+
+        Raises:
+            RuntimeError: the loop runs.
+        """
+        super().close()
+        self._due.cancel()
+        self.reactor.driver = None
