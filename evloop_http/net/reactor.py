@@ -71,9 +71,6 @@ class Reactor:
         self.now = clock()
         #: how many turns there have been
         self.turn = 0
-        #: Whether whoever runs this takes a turn before they sleep, in any case: then `call_soon` and timers need not
-        #: wake them. Another loop sets it while it runs, if it sleeps nowhere but in `poll`.
-        self.attended = False
         #: Called by `poll` with its timeout, and in its place, while the reactor is not attended: another loop, of
         #: which our turns are a part. It calls `poll` once, attended, and returns what that returned.
         self.driver: Callable[[float | None], int] | None = None
@@ -82,6 +79,10 @@ class Reactor:
         self._scheduled: deque[Callable[[], Any]] = deque()
         self._changed: set[int] = set()
         self._polling = False
+        self._attended = False
+        # Whether somebody may sleep, so that what is scheduled has to wake them. It is written before it is looked
+        # whether anything is scheduled, and read after something was: one of the two sides always sees the other's.
+        self._asleep = True
         self._home = 0  # the thread of the latest turn
         self._stopping = False
         self._closed = False
@@ -157,17 +158,16 @@ class Reactor:
     def call_soon(self, callback: Callable[..., Any], *args: Any) -> None:
         """Call back before the loop sleeps again, and not before this callback returns."""
         self._scheduled.append(functools.partial(callback, *args) if args else callback)
-        self._wake_sleeper()
+        if self._asleep:
+            self._waker.wake()
 
     def _wake_sleeper(self) -> None:
-        """Make `fileno` readable where a host may sleep on it in its own loop: between turns that nobody attends to."""
-        if not self._polling and not self.attended:
+        if self._asleep:
             self._waker.wake()
 
     def call_soon_threadsafe(self, callback: Callable[..., Any], *args: Any) -> None:
-        """`call_soon` from any thread or signal handler; wakes the loop. After `close` it does nothing."""
+        """`call_soon` from any thread or signal handler; wakes the loop if it sleeps. After `close` it does nothing."""
         self.call_soon(callback, *args)
-        self._waker.wake()
 
     def on_signal(self, number: int, callback: Callable[[], Any] | None,
                   at_once: Callable[[int], Any] | None = None) -> Callable[[], Any] | None:
@@ -197,6 +197,19 @@ class Reactor:
         self._signals.retake()
 
     # Turns
+
+    @property
+    def attended(self) -> bool:
+        """Whether whoever runs this takes a turn before they sleep, in any case: then nothing need wake them.
+
+        Another loop sets it while it runs, if it sleeps nowhere but in `poll`.
+        """
+        return self._attended
+
+    @attended.setter
+    def attended(self, attended: bool) -> None:
+        self._attended = attended
+        self._asleep = not attended
 
     def is_here(self) -> bool:
         """Return whether the calling thread is the loop's: the one of the latest turn."""
@@ -250,8 +263,9 @@ class Reactor:
             raise RuntimeError("the reactor is closed")
         if self._polling:
             raise RuntimeError("poll() was called from a callback of its own")
-        if self.driver is not None and not self.attended:
+        if self.driver is not None and not self._attended:
             return self.driver(timeout)
+        self._asleep = True
         until = self.next_timeout()
         if timeout is None or (until is not None and until < timeout):
             timeout = until
@@ -261,11 +275,13 @@ class Reactor:
         self._home = get_ident()
         try:
             ready = self._selector.select(timeout)
+            self._asleep = False
             self.now = self._clock()
             self.turn += 1
             return self._dispatch(ready) + self._fire_timers() + self._run_scheduled()
         finally:
             self._polling = False
+            self._asleep = not self._attended
 
     def _dispatch(self, ready: list[tuple[selectors.SelectorKey, int]]) -> int:
         changed = self._changed
