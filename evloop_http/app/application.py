@@ -370,7 +370,7 @@ class App:
             if request.route.stream:
                 job = self.stream_threads.submit_reader(request.pipe, _work, endpoint, request)
             else:
-                job = self.threads.submit(_work, endpoint, request)
+                job = self.threads.submit(_work, endpoint, request, call_soon=request.peer.call_soon)
         except RuntimeError as error:  # the system has no more threads
             return self._errors.recover(request, error)
         if job is None:

@@ -77,6 +77,8 @@ class Origin(NamedTuple):
     address: tuple[str, int] | str = ""
     #: "https" or "http"
     scheme: str = "http"
+    #: has something called at the end of the loop's turn; only in the loop's thread
+    call_soon: Callable[..., object] | None = None
 
 
 #: Nowhere in particular, in a test.
@@ -108,6 +110,11 @@ class Peer:
     def scheme(self) -> str:
         """"https" or "http"."""
         return self._origin.scheme
+
+    @property
+    def call_soon(self) -> Callable[..., object] | None:
+        """Has something called at the end of the loop's turn. For the loop's thread; None where there is no loop."""
+        return self._origin.call_soon
 
     @property
     def tls(self) -> TlsFacts | None:

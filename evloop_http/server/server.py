@@ -134,7 +134,7 @@ class Server:
         except OSError:
             sock.close()
             raise
-        origin = Origin(address, "http" if tls is None else "https")
+        origin = Origin(address, "http" if tls is None else "https", self.reactor.call_soon)
         listener = Listener(self.reactor, sock, has_room=self._has_room, make_room=self._make_room,
                             adopt=partial(self._adopt, origin), wrap=wrap,
                             path=None if path is None else os.fspath(path))

@@ -11,8 +11,17 @@ Threads are started when there are more jobs than threads, and they are daemons:
 keep the program from ending. All threads of one generation are a `_Crew`, which `close` dismisses; a later job gets
 a new one.
 
-*No lock on the way of a job.* The queue is one, and its end is C. A place is a token in a list, a job's work another,
-and whoever takes one out has it: that is atomic. The lock is for what is rare: starting threads, and producing.
+*No lock on the way of a job.* A place is a token in a list, a job's work another, and whoever takes one out has it:
+that is atomic. The lock is for what is rare: starting threads, and producing.
+
+*Threads that sleep are woken one by one.* A loop that hands out a job has more to do, and in this interpreter only one
+thread runs at a time: a worker that is woken for each job takes turns with the loop, which costs more than a short
+job. So it is woken behind the loop's turn, once for all jobs of it, and each wakes another before it begins if there
+is more. Nobody has to be told of a job that comes while a worker is awake: it looks again before it sleeps, in an order
+that loses nothing:
+
+    who puts a job:    1. put it                   2. look who sleeps
+    who goes to sleep: 1. say that it sleeps       2. look for a job
 """
 
 from __future__ import annotations
@@ -20,14 +29,17 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable
 from itertools import count
-from queue import Empty, SimpleQueue
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from ..messages.pending import Pending
 
 logger = logging.getLogger("evloop_http.threads")
+
+#: Has something called at the end of a loop's turn.
+CallSoon: TypeAlias = Callable[[Callable[[], object]], object]
 
 _here = threading.local()
 
@@ -82,11 +94,11 @@ class _Job(Pending[Any]):
 
 
 class _Crew:
-    """The threads that take jobs from one queue."""
+    """The threads that take jobs from one queue, and sleep while there are none."""
 
     def __init__(self, pool: Threads) -> None:
         self._pool = pool
-        self.jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self.jobs: deque[_Job | None] = deque()
         self.threads: list[threading.Thread] = []
         #: threads that have left their places to others, because they produce a body
         self.producing = 0
@@ -94,6 +106,8 @@ class _Crew:
         self.cancelled = 0
         #: a token for each thread that has given up its place, and still tells the outcome to whoever waits
         self.telling: list[None] = []
+        self._sleeping: list[threading.Lock] = []  # for each thread that sleeps, the lock that it sleeps on
+        self._promised: CallSoon | None = None  # what will wake a thread soon
 
     def wanted(self) -> int:
         """Return how many threads would be at work if there were enough, those that produce not counted."""
@@ -103,17 +117,68 @@ class _Crew:
         """Return how many threads there are, those that produce not counted."""
         return len(self.threads) - self.producing
 
-    def note_cancelled(self) -> None:
-        """Free the place of a job that waited."""
-        self._pool.note_cancelled(self)
+    def put(self, job: _Job, call_soon: CallSoon | None) -> None:
+        """Hand a job to the next thread that is free."""
+        self.jobs.append(job)
+        if not self._sleeping:
+            return  # whoever is at work looks for more before it sleeps
+        if call_soon is None:
+            self.wake()
+        elif self._promised is not call_soon:
+            self._promised = call_soon
+            call_soon(self._keep_promise)
+
+    def _keep_promise(self) -> None:
+        self._promised = None
+        if self.jobs:
+            self.wake()
+
+    def wake(self) -> None:
+        """Wake one thread, if any sleeps."""
+        with contextlib.suppress(IndexError):
+            self._sleeping.pop().release()  # the one that has worked last
+
+    def take(self, sleep: threading.Lock) -> _Job | None:
+        """Return the next job, and sleep until there is one. None when the crew is dismissed.
+
+        Args:
+            sleep: a lock of the calling thread's own, which it holds.
+        """
+        jobs, sleeping = self.jobs, self._sleeping
+        while True:
+            try:
+                job = jobs.popleft()
+            except IndexError:
+                pass
+            else:
+                if jobs and sleeping:
+                    self.wake()  # this job may last
+                return job
+            sleeping.append(sleep)
+            if jobs:  # one has come just before it could be seen that this thread sleeps
+                with contextlib.suppress(ValueError):  # somebody is waking it
+                    sleeping.remove(sleep)
+                    continue
+            sleep.acquire()
+
+    def dismiss(self) -> None:
+        """Cancel what waits, and end the threads."""
+        self.cancel_all()
+        self.jobs.extend([None] * len(self.threads))
+        for _ in self.threads:
+            self.wake()
 
     def cancel_all(self) -> None:
         """Cancel what waits."""
-        with contextlib.suppress(Empty):
+        with contextlib.suppress(IndexError):
             while True:
-                job = self.jobs.get_nowait()
+                job = self.jobs.popleft()
                 if job is not None:
                     job.cancel()
+
+    def note_cancelled(self) -> None:
+        """Free the place of a job that waited."""
+        self._pool.note_cancelled(self)
 
 
 class Threads:
@@ -146,10 +211,15 @@ class Threads:
         """Return how many jobs have a place: in a thread, or in the queue."""
         return self.most + self.queue - len(self._places)
 
-    def submit(self, function: Callable[..., Any], *arguments: Any) -> Pending[Any] | None:
+    def submit(self, function: Callable[..., Any], *arguments: Any,
+               call_soon: CallSoon | None = None) -> Pending[Any] | None:
         """Call `function` in a thread. Return None if there is no room.
 
         If it returns a `Further`, what is pending has its `result`, and the thread goes on with its `work`.
+
+        Args:
+            call_soon: of a loop in its turn, which has more to do before it sleeps. A thread that sleeps is woken
+                behind that: at once it would only take the interpreter away from the loop, for every job anew.
 
         Raises:
             RuntimeError: there is no thread, and none can be started.
@@ -167,7 +237,7 @@ class Threads:
                     self._free_place()
                     raise
         job = _Job(crew, function, arguments)
-        crew.jobs.put(job)
+        crew.put(job, call_soon)
         if crew is not self._crew:  # closed meanwhile, so perhaps nobody takes it
             crew.cancel_all()
         return job
@@ -189,9 +259,7 @@ class Threads:
         with self._lock:
             crew, self._crew = self._crew, _Crew(self)
             threads = list(crew.threads)
-        crew.cancel_all()
-        for _ in threads:
-            crew.jobs.put(None)
+        crew.dismiss()
         if not self.accepted() and not crew.producing:
             for thread in threads:
                 if thread is not threading.current_thread():
@@ -208,27 +276,27 @@ class Threads:
     def _sweep(self, crew: _Crew) -> None:
         """Take the cancelled jobs out of the queue, which would grow by them while all threads are at work."""
         crew.cancelled = 0
-        waiting = []
-        with contextlib.suppress(Empty):
-            while True:
-                waiting.append(crew.jobs.get_nowait())
-        for job in waiting:
-            if job is None or not job.cancelled():
-                crew.jobs.put(job)
+        for _ in range(len(crew.jobs)):
+            with contextlib.suppress(IndexError):  # the threads take them too
+                job = crew.jobs.popleft()
+                if job is None or not job.cancelled():
+                    crew.jobs.append(job)
 
     # In a thread of the pool
 
     def _run(self, crew: _Crew) -> None:
+        sleep = threading.Lock()
+        sleep.acquire()
         try:
-            while self._do_next(crew):
+            while self._do_next(crew, sleep):
                 pass
         finally:
             with self._lock, contextlib.suppress(ValueError):
                 crew.threads.remove(threading.current_thread())
 
-    def _do_next(self, crew: _Crew) -> bool:
+    def _do_next(self, crew: _Crew, sleep: threading.Lock) -> bool:
         """Do a job. Return False if the crew is dismissed."""
-        job = crew.jobs.get()
+        job = crew.take(sleep)
         if job is None:
             return False
         call = job.take()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
+from functools import partial
 from typing import Any
 
 import pytest
@@ -44,6 +46,12 @@ def submitted(threads: Threads, function: Any, *arguments: Any) -> Pending[Any]:
     future = threads.submit(function, *arguments)
     assert future is not None
     return future
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline
 
 
 def names() -> list[str]:
@@ -157,7 +165,7 @@ def test_jobs_that_were_cancelled_hold_nothing_and_do_not_gather(threads: Thread
         assert submitted(threads, id, burden).cancel()
         del burden
     assert not any(ref() for ref in seen)
-    assert threads._crew.jobs.qsize() < 10
+    assert len(threads._crew.jobs) < 10
     gate.open.set()
     assert submitted(threads, lambda: "still there").result(PATIENCE) == "still there"
 
@@ -271,3 +279,69 @@ def test_nothing_is_left_to_the_garbage_collector(threads: Threads) -> None:
         assert gc.collect() == 0
     finally:
         gc.enable()
+
+
+def test_a_thread_that_sleeps_is_woken_once_behind_the_turn_of_the_loop_that_gives_it_jobs() -> None:
+    """The fault: a thread was woken for every job, and took the interpreter away from the loop each time."""
+    threads = Threads(1, 10)
+    done = threading.Event()
+    submitted(threads, done.set).result(PATIENCE)
+    until(lambda: bool(threads._crew._sleeping))  # it tells of the outcome just before
+    scheduled: list[Callable[[], object]] = []
+    call_soon = scheduled.append
+    jobs = [threads.submit(int, number, call_soon=call_soon) for number in range(5)]
+    assert len(scheduled) == 1
+    assert not any(job is None or job.done() for job in jobs)
+    scheduled.pop()()
+    assert [job.result(PATIENCE) for job in jobs if job is not None] == list(range(5))
+    assert threads.submit(int, call_soon=call_soon) is not None
+    threads.close()
+
+
+def test_a_loop_that_breaks_its_promise_holds_nobody_else_up() -> None:
+    threads = Threads(1, 10)
+    submitted(threads, int).result(PATIENCE)
+    until(lambda: bool(threads._crew._sleeping))
+    forgotten: list[object] = []
+    broken = threads.submit(int, "1", call_soon=forgotten.append)
+    kept: list[Callable[[], object]] = []
+    job = threads.submit(int, "2", call_soon=kept.append)
+    kept.pop()()
+    assert broken is not None
+    assert job is not None
+    assert (broken.result(PATIENCE), job.result(PATIENCE)) == (1, 2)
+    threads.close()
+
+
+def test_every_job_is_done_whenever_a_thread_goes_to_sleep() -> None:
+    class Falling(list[Any]):
+        """Those who sleep; a job comes just when one has said so, or just before."""
+
+        def __init__(self, threads: Threads, before: bool) -> None:
+            super().__init__()
+            self.threads = threads
+            self.before = before
+            self.jobs: list[Pending[Any]] = []
+
+        def come(self) -> None:
+            if len(self.jobs) < 100:
+                self.jobs.append(submitted(self.threads, int))
+
+        def has_gathered(self, jobs: int) -> bool:
+            return len(self.jobs) == jobs
+
+        def append(self, sleeper: Any) -> None:
+            if self.before:
+                self.come()
+            super().append(sleeper)
+            if not self.before:
+                self.come()
+
+    for before in (True, False):
+        threads = Threads(1, 10)
+        threads._crew._sleeping = falling = Falling(threads, before)
+        first = submitted(threads, int)
+        assert first.result(PATIENCE) == 0
+        until(partial(falling.has_gathered, 100))
+        assert [job.result(PATIENCE) for job in falling.jobs] == [0] * 100
+        threads.close()
