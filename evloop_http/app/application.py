@@ -35,6 +35,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from ..messages import GATHER, STREAM, Answer, HTTPError, Preparation, Response
+from ..messages.bodies import Whole
 from ..messages.futures import LATE
 from ..threads.pool import Further, Threads, is_worker
 from ..threads.producing import produced_here
@@ -361,7 +362,7 @@ class App:
 
     def _in_thread(self, request: Request, route: Route) -> Answer:
         if route.stream and request.incoming is None:  # the body has arrived with the head
-            request.receive(iter([request.body] if request.body else []))
+            request.receive(Whole(request.body))
         return self.run_in_thread(self._chain, request)
 
     def run_in_thread(self, endpoint: Callable[[Any], Any], request: Request) -> Answer:

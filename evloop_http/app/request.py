@@ -7,11 +7,11 @@ becomes an `HTTPError` that says so, at the line of the handler that wanted it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from .. import messages
-from ..messages import Headers, HTTPError, MultiDict, Pipe
+from ..messages import HTTPError, MultiDict, Pipe
+from ..messages.bodies import Incoming
 from ..messages.cached import cached_property
 from . import accept, forms
 from .json import decode_json
@@ -39,7 +39,7 @@ class Request(messages.Request):
     #: what `App.prepare` found out, for each `App` on the way
     found: tuple[Found, ...] = ()
 
-    def receive(self, incoming: Iterator[bytes]) -> None:
+    def receive(self, incoming: Incoming | Iterator[bytes]) -> None:
         super().receive(incoming)
         if isinstance(incoming, Pipe):
             self.pipe = incoming
@@ -92,7 +92,7 @@ class Request(messages.Request):
                 return forms.parse_stream(self.media_type, content_type, self.incoming)
             except HTTPError as error:
                 # Another form must not be read from what is left.
-                self.incoming = iter(partial(_refuse, error.status, error.message, error.headers), b"")
+                self.incoming = _Refusing(error)
                 raise
         form = forms.parse(self.media_type, content_type, self.body)
         if form.is_spooled:
@@ -176,5 +176,17 @@ def _unquoted(value: str) -> str:
     return value[1:-1] if is_quoted else value
 
 
-def _refuse(status: int, message: str, headers: Headers) -> bytes:
-    raise HTTPError(status, message, headers)
+class _Refusing(Iterator[bytes]):
+    """What is left of a body that was no form: nobody reads it. (It does not keep the error, which keeps frames.)"""
+
+    def __init__(self, error: HTTPError) -> None:
+        self._error = (error.status, error.message, error.headers)
+
+    def __next__(self) -> bytes:
+        raise HTTPError(*self._error)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        return next(self)

@@ -18,6 +18,7 @@ a test can all hold the same object.
 
 from .bodies import PIPE_SIZE, Body, FileBody, FilePieces, Pipe, TooSlow, Transformed
 from .contract import (
+    FOLLOW,
     GATHER,
     STREAM,
     Answer,
@@ -46,7 +47,7 @@ from .request import NOBODY, Origin, Peer, Request, RequestHead, TlsFacts, TlsPe
 from .response import REASONS, HTTPError, Response, ResponseHead, Upgrade
 from .switching import Channel, SwitchedProtocol
 
-__all__ = ["GATHER", "NOBODY", "PIPE_SIZE", "REASONS", "STREAM", "Answer", "Answered", "Application", "Body",
+__all__ = ["FOLLOW", "GATHER", "NOBODY", "PIPE_SIZE", "REASONS", "STREAM", "Answer", "Answered", "Application", "Body",
            "Channel", "ConnectionFacts", "Contract", "Field", "Fields", "FileBody", "FilePieces", "HTTPError",
            "HeaderSource", "Headers", "Index", "MultiDict", "MutableHeaders", "Observer", "Origin", "Peer", "Pipe",
            "Preparation", "PreparingApplication", "Request", "RequestHead", "Response", "ResponseHead",

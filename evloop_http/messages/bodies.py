@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from typing import BinaryIO, NamedTuple, Self
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from typing import BinaryIO, NamedTuple, Protocol, Self
 
 #: Bytes that a pipe holds before its writer has to wait.
 PIPE_SIZE = 256 * 1024
@@ -122,6 +122,11 @@ class Pipe:
     def full(self) -> bool:
         """Whether the writer has to wait."""
         return self._full
+
+    @property
+    def readable(self) -> bool:
+        """Whether `read` has something to return now, or the end to tell."""
+        return bool(self._buffer) or (self._ended and not self._finished)
 
     @property
     def ended(self) -> bool:
@@ -330,6 +335,19 @@ class Pipe:
             event.wait()
             self.on_wait(False)
 
+    # A reader that is a coroutine
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """The same in a coroutine, which awaits what is not there yet."""
+        from .awaiting import read  # loads asyncio, which is there if anybody awaits
+        data = await read(self)
+        if not data:
+            raise StopAsyncIteration
+        return data
+
     # Sleeping threads
 
     def _expect_change(self) -> threading.Event:
@@ -360,6 +378,29 @@ def _another(error: BaseException) -> BaseException:
         return type(error)(*error.args)
     except Exception:  # a class whose arguments are not what it was made with
         return RuntimeError("the body was broken off")
+
+
+class Whole(Iterator[bytes]):
+    """A body that is there, for whoever reads one while it arrives: piece by piece, here or in a coroutine."""
+
+    __slots__ = ("_body",)
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def __next__(self) -> bytes:
+        body, self._body = self._body, b""
+        if not body:
+            raise StopIteration
+        return body
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        for piece in self:
+            return piece
+        raise StopAsyncIteration
 
 
 class Transformed(Iterator[bytes]):
@@ -411,6 +452,15 @@ class FilePieces(Iterator[bytes]):
 
     def close(self) -> None:
         self._body.close()
+
+
+class Incoming(Protocol):
+    """A body while it arrives: for `for` in a thread, for `async for` in a coroutine."""
+
+    def __iter__(self) -> Iterator[bytes]: ...
+    def __next__(self) -> bytes: ...
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+    async def __anext__(self) -> bytes: ...
 
 
 #: What a response carries: bytes, part of a file, an iterator whose pieces are sent as they come (and which is

@@ -14,7 +14,9 @@ That is all there must be. What else an application may have is optional, and `C
 The request that `prepare` was asked about is the one that the application is called with later, so whatever
 was found out once (the route, for example) can be kept there. The call comes when a body that is gathered is
 there, or the first piece of one that is streamed: a client that announces a body and sends nothing costs the
-application nothing. A client that expects `100 Continue` has been sent it by then (RFC 9110 §10.1.1).
+application nothing. A client that expects `100 Continue` has been sent it by then (RFC 9110 §10.1.1). One that costs
+nothing while it waits, a coroutine for instance, may ask to *follow* the body: it is called when the head is there, and
+the client is invited when it first waits for the body.
 
 A body that arrives with its head costs nothing to refuse later, so nobody is asked: what `prepare` refuses, the
 application must refuse as well, and a body that it wants to stream may be there already (`request.stream()` returns
@@ -50,10 +52,11 @@ class Preparation(enum.Enum):
     """How an application wants the body of a request."""
 
     GATHER = "whole, in `request.body`"
-    STREAM = "while it arrives, by `request.stream()`"
+    STREAM = "while it arrives, by `request.stream()`; to be asked when the first piece is there"
+    FOLLOW = "the same, and to be asked at once"
 
 
-GATHER, STREAM = Preparation
+GATHER, STREAM, FOLLOW = Preparation
 
 
 class Application(Protocol):

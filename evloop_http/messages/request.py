@@ -10,8 +10,9 @@ from __future__ import annotations
 from codecs import unicode_escape_encode
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
+from .bodies import Incoming, Whole
 from .cached import cached_property
 from .headers import Headers
 from .multidict import MultiDict, parse_urlencoded
@@ -158,7 +159,7 @@ class Request:
     #: whether the client has left, so that the response will reach nobody
     disconnected = False
     #: the body while it arrives, if that is how the application takes it
-    incoming: Iterator[bytes] | None = None
+    incoming: Incoming | None = None
 
     def __init__(self, head: RequestHead, body: bytes = b"", peer: Peer = NOBODY) -> None:
         self.head = head
@@ -175,24 +176,27 @@ class Request:
     def body(self) -> bytes:
         raise RuntimeError("the body of this request is not gathered: its route has stream=True; use request.stream()")
 
-    def receive(self, incoming: Iterator[bytes]) -> None:
-        """Read the body from `incoming` instead of `body`. For whoever makes the request."""
-        del self.body
-        self.incoming = incoming
+    def receive(self, incoming: Incoming | Iterator[bytes]) -> None:
+        """Read the body from `incoming` instead of `body`. For whoever makes the request.
 
-    def stream(self) -> Iterator[bytes]:
+        A coroutine can read only what is an asynchronous iterator too.
+        """
+        del self.body
+        self.incoming = cast("Incoming", incoming)
+
+    def stream(self) -> Incoming:
         """Return the body piece by piece, as it arrives; one that was gathered is one piece. It can be read once.
 
-        For content that need not, or must not, be in memory as a whole: the handler is registered with
-        `stream=True` and runs in a worker thread, and the client sends no faster than the handler reads: at most
-        `PIPE_SIZE` bytes wait for it. The handler is called when the first piece is there. What it leaves unread is
-        not received.
+        For content that need not, or must not, be in memory as a whole. The handler is registered with `stream=True`:
+        a `def` runs in a worker thread, from the first piece on, and reads with `for`; an `async def` is called at
+        once, and reads with `async for`. The client sends no faster than the handler reads: at most `PIPE_SIZE` bytes
+        wait for it. What it leaves unread is not received.
 
         Raises:
             HTTPError: by the iterator: 400 if the rest will not arrive (the client left, broke a rule of HTTP, or
                 was too slow), 408 if it was the slowest while others waited for a thread.
         """
-        return iter([self.body] if self.body else []) if self.incoming is None else self.incoming
+        return Whole(self.body) if self.incoming is None else self.incoming
 
     @property
     def client(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterable, Iterable
 from http import HTTPStatus
 from typing import Self
 
@@ -51,8 +51,8 @@ class Response:
     """An answer: status, headers, body.
 
     Args:
-        body: text (sent as UTF-8), bytes, an iterable of bytes (sent piece by piece, chunked
-            unless `Content-Length` is given, at the pace of the reader), a `FileBody` or a `Pipe`.
+        body: text (sent as UTF-8), bytes, an iterable of bytes (sent piece by piece, chunked unless `Content-Length` is
+            given, at the pace of the reader), an asynchronous one (the same, by a coroutine), a `FileBody` or a `Pipe`.
         status: 200 to 599. (`Upgrade` is the response that switches protocols.)
         headers: a mapping or pairs.
         content_type: the default is `text/plain; charset=utf-8` for text and
@@ -65,8 +65,9 @@ class Response:
 
     __slots__ = ("_fields", "_headers", "body", "status")
 
-    def __init__(self, body: str | bytes | bytearray | memoryview | Iterable[bytes] | FileBody | Pipe = b"",
-                 status: int = 200, headers: HeaderSource | None = None, content_type: str | None = None) -> None:
+    def __init__(self, body: str | bytes | bytearray | memoryview | Iterable[bytes] | AsyncIterable[bytes]
+                 | FileBody | Pipe = b"", status: int = 200, headers: HeaderSource | None = None,
+                 content_type: str | None = None) -> None:
         if status != 200 and not 200 <= status <= 599:
             raise ValueError(f"the status of a response is between 200 and 599, not {status}")
         self.status = status
@@ -151,7 +152,12 @@ def _checked_body(body: object) -> Body:
         return body
     if isinstance(body, Iterable):
         return iter(body)
-    raise TypeError(f"a response body is text, bytes, an iterable of bytes or a FileBody, not {type(body).__name__}")
+    if isinstance(body, AsyncIterable):
+        from .awaiting import produced
+        return produced(aiter(body))
+    kind = type(body).__name__
+    raise TypeError(f"a response body is text, bytes, an iterable of bytes (or an asynchronous one), a FileBody or a "
+                    f"Pipe, not {kind}")
 
 
 class Upgrade(Response):

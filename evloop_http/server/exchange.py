@@ -18,6 +18,7 @@ from functools import partial
 from ..http1 import ProtocolError
 from ..http1.rules import BODY_LARGE
 from ..messages import (
+    FOLLOW,
     GATHER,
     STREAM,
     Answered,
@@ -29,6 +30,7 @@ from ..messages import (
     TooSlow,
     Upgrade,
 )
+from ..messages.bodies import ignore_wait
 from ..messages.futures import LATE, Late, give_up, wait_for
 from .failures import check_body, close_quietly, ensure_response, error_response, file_length, result_of
 from .in_flight import InFlight
@@ -168,9 +170,10 @@ class Exchange:
                 self.refuse(_no_memory())
                 return
             self._incoming = GatheredBody(shared.timeouts, now, shared.body_limit)
-        elif wanted is STREAM:
-            self._incoming = body = StreamedBody(shared.timeouts, now, partial(self._line.later, self._on_room))
-            request.receive(body.pipe)
+        elif wanted is STREAM or wanted is FOLLOW:
+            self._stream(head, request, wanted is FOLLOW)
+            if wanted is FOLLOW:
+                return
         else:
             self._line.requests += 1
             if isinstance(wanted, LATE):  # a refusal that comes later: until then, the body stays where it is
@@ -179,6 +182,28 @@ class Exchange:
             return
         if head.expects_continue:
             self._line.invite()
+
+    def _stream(self, head: RequestHead, request: Request, follows: bool) -> None:
+        """Hand the body on while it arrives."""
+        shared = self._shared
+        self._incoming = body = StreamedBody(shared.timeouts, shared.reactor.time(),
+                                             partial(self._line.promptly, self._on_room), is_awaited=not follows)
+        request.receive(body.pipe)
+        if follows:
+            if head.expects_continue:
+                body.pipe.on_wait = self._on_wait
+            self._ask()
+
+    def _on_wait(self, waits: bool) -> None:
+        """The handler waits for the body, perhaps in a thread."""
+        self._line.promptly(self._invite)
+
+    def _invite(self) -> None:
+        body = self._incoming
+        if isinstance(body, StreamedBody) and body.pipe.on_wait == self._on_wait:
+            body.pipe.on_wait = ignore_wait
+            if not body.arrived and self.responding is HANDLING:
+                self._line.invite()
 
     def receive(self, data: bytes) -> None:
         """Take some of the body.
@@ -189,12 +214,12 @@ class Exchange:
         body = self._incoming
         if body is None:
             return
-        is_first = not body.arrived
         if not body.add(data, self._shared.reactor.time()):
             self._set_receiving(PAUSED)
         if isinstance(body, GatheredBody):
             self._shared.memory.gather(self, len(data))
-        elif is_first and isinstance(body, StreamedBody):
+        elif isinstance(body, StreamedBody) and body.is_awaited:
+            body.is_awaited = False
             self._ask()
 
     def give_way(self) -> None:
@@ -218,7 +243,7 @@ class Exchange:
             self._kept += counted
             self._keep(len(self._request.body) - counted)  # the rest of one that was to give way, and was quicker
             self._ask()
-        elif isinstance(body, StreamedBody) and not body.arrived:  # an empty one, in chunks
+        elif isinstance(body, StreamedBody) and body.is_awaited:  # an empty one, in chunks
             self._ask()
 
     def _on_room(self) -> None:
@@ -346,7 +371,7 @@ class Exchange:
             self._outgoing = sending = outgoing(response, outlet, framing, self._shared.is_late,
                                                  self._shared.reactor.time)
             if isinstance(sending, PipeBody):
-                sending.pipe.on_readable = partial(self._line.later, self.proceed)
+                sending.pipe.on_readable = partial(self._line.promptly, self.proceed)
             if self._shared.draining:
                 sending.drain()
         self.proceed()
@@ -381,17 +406,22 @@ class Exchange:
         if self.responding is STARVED:
             self._set_responding(WRITING)
         before = outlet.sent
+        self._has_turn = True  # what is written meanwhile is not sent before what was read
         try:
             supply = body.supply(outlet)
+            if supply is Supply.STARVED and body.has_more():  # it was produced when it was asked for
+                supply = body.supply(outlet)
         except Exception as error:
             self._log_failure(error)
             self._fail()
             return
+        finally:
+            self._has_turn = False
         if self.is_over():  # the socket has gone meanwhile
             return
         if outlet.sent > before:
             self.note_progress()
-        if supply is Supply.YIELDED:
+        if supply is Supply.YIELDED or (supply is Supply.STARVED and body.has_more()):
             self._has_turn = True
             self._line.next_turn(self._go_on)
         elif supply is Supply.STARVED:

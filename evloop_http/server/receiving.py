@@ -102,12 +102,14 @@ class StreamedBody(IncomingBody):
 
     Args:
         on_room: called in the handler's thread when it has emptied a full pipe.
+        is_awaited: whether the application is asked when the first of it is there, and not before.
     """
 
-    __slots__ = ("_paused_at", "pipe")
+    __slots__ = ("_paused_at", "is_awaited", "pipe")
 
-    def __init__(self, timeouts: Timeouts, now: float, on_room: Callable[[], object]) -> None:
+    def __init__(self, timeouts: Timeouts, now: float, on_room: Callable[[], object], is_awaited: bool = True) -> None:
         super().__init__(timeouts.body, timeouts.stream_rate, now)
+        self.is_awaited = is_awaited
         self._paused_at = now
         self.pipe = Pipe(home=threading.get_ident())
         self.pipe.on_writable = on_room

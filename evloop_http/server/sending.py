@@ -60,6 +60,10 @@ class OutgoingBody:
         """Hand as much of the body to `outlet` as there is room for. What the application's code raises passes."""
         return Supply.DONE
 
+    def has_more(self) -> bool:
+        """Return whether there is more now of a body that was starved just before."""
+        return False
+
     def sent(self, outlet: Outlet) -> int:
         """Return the bytes of content that the socket has accepted."""
         return max(0, min(self.size, outlet.sent - self._begun_at))
@@ -158,6 +162,9 @@ class PipeBody(OutgoingBody):
         if self.pipe.ended:
             return Supply.YIELDED  # with an error, which is met behind what was written
         return Supply.STARVED if outlet.flush() else Supply.ENOUGH
+
+    def has_more(self) -> bool:
+        return self.pipe.readable
 
     def beat_next(self) -> None:
         """Have the next `supply` send the heartbeat, to find out whether the client is still there."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
 from ...messages import HTTPError, Response, is_token
+from ...messages.bodies import Incoming
 from ..answers import CallNext
 from ..forms import FORMS
 from ..request import Request
@@ -49,7 +50,7 @@ class _Bounded:
 
     __slots__ = ("_incoming", "_left")
 
-    def __init__(self, incoming: Iterator[bytes], limit: int) -> None:
+    def __init__(self, incoming: Incoming, limit: int) -> None:
         self._incoming = incoming
         self._left = limit
 
@@ -57,7 +58,15 @@ class _Bounded:
         return self
 
     def __next__(self) -> bytes:
-        piece = next(self._incoming) if self._left >= 0 else b""
+        return self._checked(next(self._incoming) if self._left >= 0 else b"")
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        return self._checked(await anext(self._incoming) if self._left >= 0 else b"")
+
+    def _checked(self, piece: bytes) -> bytes:
         self._left -= len(piece)
         if self._left < 0:
             raise _too_large()
