@@ -25,6 +25,8 @@ The house, in the order in which it is best read:
         contract          what applications and observers owe the server
         switching         what other protocols owe it
         pending           Pending: an answer that comes later
+        awaiting          what coroutines need: to begin at once, to wait
+        producing         bodies that a coroutine produces
         futures           whose a future is, and who waits for it
     threads/            what has to wait, away from the loop
         pool              Threads: so many at most, and a bounded queue

@@ -63,6 +63,7 @@ EXCEPTIONS = {
     # What stands between two threads.
     f"{PACKAGE}.messages.bodies": Rule(names(""), NO_SOCKETS),
     f"{PACKAGE}.messages.pending": Rule(names(""), NO_SOCKETS),
+    f"{PACKAGE}.messages.awaiting": Rule(names(""), NO_SOCKETS),
     f"{PACKAGE}.server.server": Rule(names("messages http1 net"), names("ssl selectors")),  # the date, addresses
 }
 

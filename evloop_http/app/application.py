@@ -34,7 +34,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, TypeVar
 
-from ..messages import GATHER, STREAM, Answer, HTTPError, Preparation, Response
+from ..messages import FOLLOW, GATHER, STREAM, Answer, HTTPError, Preparation, Response
 from ..messages.bodies import Whole
 from ..messages.futures import LATE
 from ..threads.pool import Further, Threads, is_worker
@@ -42,6 +42,7 @@ from ..threads.producing import produced_here
 from .answers import TEXT_FIELDS, CallNext, Middleware, to_response
 from .errors import ErrorHandlers
 from .json import JSON_FIELDS, encode_json
+from .kinds import is_coroutine_function
 from .later import LaterResponse, after
 from .problems import busy
 from .request import Request
@@ -76,16 +77,20 @@ class App:
         debug: whether a client on this machine is shown the traceback of an unexpected error (see `debug`).
         redirect_slashes: whether `/users/` is redirected to `/users` where only that is registered, and
             the other way round.
+        needs_loop: whether plain handlers use asyncio too, with `asyncio.create_task` for example. An application with
+            an `async def` has its loop anyway.
     """
 
     #: the class of the requests that the server makes for this application
     request_class = Request
 
     def __init__(self, *, threads: int = 8, queue: int = 64, streams: int = 16, debug: bool = False,
-                 redirect_slashes: bool = True) -> None:
+                 redirect_slashes: bool = True, needs_loop: bool = False) -> None:
         self.router = Router(redirect_slashes=redirect_slashes)
         self._errors = ErrorHandlers(debug)
         self._middleware: list[Middleware] = []
+        self._needs_loop = needs_loop
+        self._inner = 0  # the first middleware that may run in a thread: all behind the last coroutine
         self._chain = self._make_chain()
         #: the threads of handlers registered with `threaded=True`
         self.threads = Threads(threads, queue)
@@ -101,6 +106,12 @@ class App:
     def debug(self, debug: bool) -> None:
         self._errors.debug = debug
 
+    @property
+    def needs_loop(self) -> bool:
+        """Whether an asyncio loop has to run in the server's thread: for coroutines here, or in what is mounted."""
+        return self._needs_loop or any(getattr(mounted.application, "needs_loop", False)
+                                       for mounted in self.router.mounted())
+
     # Registering
 
     def route(self, pattern: str, methods: Iterable[str] = ("GET",), *, threaded: bool = False,
@@ -109,17 +120,34 @@ class App:
 
         See `patterns` for what a pattern may be, and `router` for which of several is chosen.
 
+        A handler may be an `async def`. It runs in the loop's thread, in a task that ends when the client leaves.
+
         Args:
             threaded: whether the handler runs in a worker thread.
             stream: whether it reads the body while it arrives, by `request.stream()` or a multipart
                 `request.form`; it then runs in a thread for streams, from the first piece of the body on, and the
-                body is bounded by `Server(max_stream=...)`.
+                body is bounded by `Server(max_stream=...)`. An `async def` needs no thread, and is called at once.
             name: the name for `url_for`; the default is the function's name.
+
+        Raises:
+            TypeError: a coroutine is to run in a thread.
         """
         def register(handler: H) -> H:
-            self.router.add(pattern, methods, handler, threaded, name, stream)
+            if is_coroutine_function(handler):
+                self.router.add(pattern, methods, self._handling(handler, threaded, stream), False, name, stream)
+            else:
+                self.router.add(pattern, methods, handler, threaded or stream, name, stream)
             return handler
         return register
+
+    def _handling(self, handler: Callable[..., Any], threaded: bool, stream: bool) -> Callable[..., Any]:
+        if threaded:
+            name = getattr(handler, "__name__", "the handler")
+            raise TypeError(f"{name} is an `async def`, which runs in the loop's thread: leave threaded=True out, and "
+                            f"await asyncio.to_thread(...) for what would block")
+        from .coroutines import handling
+        self._needs_loop = True
+        return handling(handler, stream)
 
     def get(self, pattern: str, *, threaded: bool = False, name: str | None = None) -> Callable[[H], H]:
         """`route` for GET, and with it HEAD."""
@@ -209,15 +237,24 @@ class App:
         """
         def register(handler: H) -> H:
             self._errors.add(kind, handler)
+            if self._errors.has_coroutines:
+                self._needs_loop = True
+                self._chain = self._make_chain()
             return handler
         return register
 
     def middleware(self, function: Middleware) -> Middleware:
         """Register a middleware (see `evloop_http.app.middleware`). The first one is the outermost.
 
-        May be used as a decorator.
+        May be used as a decorator. An `async def` awaits `call_next(request)`.
         """
-        self._middleware.append(function)
+        if is_coroutine_function(function):
+            from .coroutines import wrapping
+            self._needs_loop = True
+            self._inner = len(self._middleware) + 1
+            self._middleware.append(wrapping(function))
+        else:
+            self._middleware.append(function)
         self._chain = self._make_chain()
         return function
 
@@ -226,10 +263,20 @@ class App:
         if not self._middleware:
             return self._endpoint(self._respond_to_server)
         call_next: CallNext = self._endpoint(self._respond)
-        outermost, *others = self._middleware
-        for middleware in reversed(others):
-            call_next = self._around(middleware, call_next, self._respond)
-        return self._around(outermost, call_next, self._respond_to_server)
+        for number in range(len(self._middleware) - 1, 0, -1):
+            call_next = self._around(self._middleware[number], self._entering(call_next, number + 1), self._respond)
+        return self._around(self._middleware[0], self._entering(call_next, 1), self._respond_to_server)
+
+    def _entering(self, call_next: CallNext, number: int) -> CallNext:
+        """Return what goes on with the middleware of a number: in a thread, if that is where the rest is to run."""
+        if number != self._inner:
+            return call_next
+
+        def enter(request: Request) -> Response:
+            if not request.route.threaded:
+                return call_next(request)
+            return self._respond(request, self._in_thread(request, call_next))
+        return enter
 
     # Before the body
 
@@ -273,7 +320,7 @@ class App:
         if route.is_refusal:
             return None, route
         if route.mounted is None:
-            return STREAM if route.stream else GATHER, route
+            return self._wanted(route), route
         request.path = route.path_below(request.path)
         if isinstance(route.mounted.application, App):
             return route.mounted.application.decide(request), route
@@ -285,6 +332,11 @@ class App:
             return None, Route(lambda request, **params: prepared)
         return prepared, route
 
+    def _wanted(self, route: Route) -> Preparation:
+        if not route.stream:
+            return GATHER
+        return STREAM if route.threaded else FOLLOW
+
     # Answering
 
     def __call__(self, request: Request) -> Answer:
@@ -295,8 +347,8 @@ class App:
         except Exception:  # of somebody's converter
             route = self._unroutable()
         request.route = route
-        if route.threaded:
-            return self._in_thread(request, route)
+        if route.threaded and not self._inner:
+            return self._in_thread(request, self._chain)
         chain = self._chain  # a method call would look for a method first
         return chain(request)
 
@@ -313,7 +365,7 @@ class App:
         return self.router.find(request)
 
     def _endpoint(self, respond: Callable[[Request, Any], A]) -> Callable[[Any], A | Response]:
-        recover = self._errors.recover
+        recover = self._recovering(respond)
 
         def endpoint(request: Request) -> A | Response:
             try:
@@ -334,7 +386,7 @@ class App:
 
     def _around(self, middleware: Middleware, call_next: CallNext,
                 respond: Callable[[Request, Any], A]) -> Callable[[Any], A | Response]:
-        recover = self._errors.recover
+        recover = self._recovering(respond)
 
         def layer(request: Request) -> A | Response:
             try:
@@ -344,6 +396,11 @@ class App:
                 return recover(request, error)
         return layer
 
+    def _recovering(self, respond: Callable[[Request, Any], A]) -> Callable[[Request, Exception], A | Response]:
+        if not self._errors.has_coroutines:
+            return self._errors.recover
+        return lambda request, error: respond(request, self._errors.recover(request, error))
+
     def _respond(self, request: Request, result: Any) -> Response:
         """Return what a handler or a middleware returned as a response, which is there at once if that is possible."""
         answer = to_response(result)
@@ -351,19 +408,25 @@ class App:
             return answer
         later = answer if isinstance(answer, LaterResponse) else LaterResponse(answer)
         later.otherwise(partial(self._errors.recover, request))
-        if is_worker() or (isinstance(answer, LATE) and answer.done() and not answer.cancelled()):
+        if is_worker():
             return later.wait()
-        return later
+        if not isinstance(answer, LATE) or not answer.done() or answer.cancelled():
+            return later
+        outcome = later.start()
+        return outcome.result() if outcome.done() else LaterResponse(outcome)  # an error handler may still be at work
 
     def _respond_to_server(self, request: Request, result: Any) -> Answer:
         """Do the same at the end of the chain, where a response that is not there yet becomes a future."""
         response = self._respond(request, result)
         return response.start() if isinstance(response, LaterResponse) else response
 
-    def _in_thread(self, request: Request, route: Route) -> Answer:
-        if route.stream and request.incoming is None:  # the body has arrived with the head
+    def _in_thread(self, request: Request, endpoint: Callable[[Any], Any]) -> Answer:
+        if request.route.stream and request.incoming is None:  # the body has arrived with the head
             request.receive(Whole(request.body))
-        return self.run_in_thread(self._chain, request)
+        if self._errors.has_coroutines:
+            from .coroutines import remember_loop
+            remember_loop()
+        return self.run_in_thread(endpoint, request)
 
     def run_in_thread(self, endpoint: Callable[[Any], Any], request: Request) -> Answer:
         """Have a worker answer a request, or answer that all are busy."""

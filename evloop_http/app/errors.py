@@ -7,10 +7,14 @@ nobody expected is logged here, once, with the request line.
 from __future__ import annotations
 
 import logging
+from functools import partial
+from typing import Any
 
 from ..messages import HTTPError, Response
+from ..messages.pending import Pending
 from . import debug
-from .later import at_once
+from .kinds import is_coroutine_function
+from .later import LaterResponse, at_once
 from .problems import printable_id, problem_response
 from .request import Request
 from .routing.router import Handler
@@ -30,25 +34,33 @@ class ErrorHandlers:
     def __init__(self, debug: bool) -> None:
         self.debug = debug
         self._handlers: dict[int | type[Exception], Handler] = {}
+        #: whether one of them is a coroutine
+        self.has_coroutines = False
 
     def add(self, kind: int | type[Exception], handler: Handler) -> None:
         """Register a handler."""
+        if is_coroutine_function(handler):
+            from .coroutines import recovering
+            handler = recovering(handler)
+            self.has_coroutines = True
         self._handlers[kind] = handler
 
     def recover(self, request: Request, error: Exception) -> Response:
-        """Return the response to an exception; a plain one if its handler fails as well."""
+        """Return the response to an exception; a plain one if its handler fails as well.
+
+        It is a `LaterResponse` if the handler is a coroutine that awaits something.
+        """
         try:
             return self._answer(request, error)
         except Exception as failure:
-            _log_failure(request, failure)
-            return problem_response(request, HTTPError(500, _FAILED))
+            return _recover_plainly(request, failure)
 
     def _answer(self, request: Request, error: Exception) -> Response:
         handler = self._nearest(error)
         if isinstance(error, HTTPError):
             return self._answer_refusal(request, error, handler)
         if handler is not None:
-            return at_once(handler(request, error), 500)
+            return _response(handler(request, error), 500)
         _log_failure(request, error)
         page = self._debug_page(request, error) if self.debug else None
         if page is not None:
@@ -59,9 +71,11 @@ class ErrorHandlers:
     def _answer_refusal(self, request: Request, error: HTTPError, handler: Handler | None) -> Response:
         if handler is None:
             return problem_response(request, error)
-        response = at_once(handler(request, error), error.status)
+        response = _response(handler(request, error), error.status)
         for name, value in error.headers.pairs():
             response.headers.setdefault(name, value)
+        if isinstance(response, LaterResponse):
+            response.otherwise(partial(_recover_plainly, request))
         return response
 
     def _nearest(self, error: Exception) -> Handler | None:
@@ -76,6 +90,16 @@ class ErrorHandlers:
 
     def _debug_page(self, request: Request, error: Exception) -> Response | None:
         return debug.page(request, error) if debug.is_local(request) else None
+
+
+def _response(result: Any, status: int) -> Response:
+    # What is pending is of a coroutine: `at_once` refuses a future.
+    return LaterResponse(result, status) if isinstance(result, Pending) else at_once(result, status)
+
+
+def _recover_plainly(request: Request, failure: Exception) -> Response:
+    _log_failure(request, failure)
+    return problem_response(request, HTTPError(500, _FAILED))
 
 
 def _log_failure(request: Request, error: Exception) -> None:

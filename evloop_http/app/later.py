@@ -64,12 +64,18 @@ def after(answer: Answer, function: Change) -> Answer:
 
 
 class LaterResponse(Response):
-    """A response that a future will bring. It can be changed, and not be read."""
+    """A response that something awaited will bring. It can be changed, and not be read.
 
-    __slots__ = ("_source", "_steps")
+    Args:
+        source: what is awaited; it brings what a handler may return.
+        code: the status, where it brings no response.
+    """
 
-    def __init__(self, source: Late) -> None:
+    __slots__ = ("_code", "_source", "_steps")
+
+    def __init__(self, source: Late, code: int = 200) -> None:
         self._source = source
+        self._code = code
         self._steps: list[Step] = []
 
     def then(self, function: Change) -> Self:
@@ -87,10 +93,16 @@ class LaterResponse(Response):
 
         To cancel it is to cancel what it waits for, if that is a `Pending` too. Others may wait for a future.
         """
-        link = _Link(self._source, self._steps)
+        link = _Link(self._source, self._code, self._steps)
         link.outcome = outcome = _Outcome(self._source, link.pass_back)
         wait_for(self._source, link, link.pass_on)
         return outcome
+
+    def follow(self, steps: list[Step], outcome: Pending[Response]) -> None:
+        """Have the outcome be this response, with further steps taken."""
+        self._steps += steps
+        later = self.start()
+        later.add_done_callback(partial(_pass_to, outcome))
 
     def wait(self) -> Response:
         """Return the real response, and wait for it. For a thread other than the loop's.
@@ -238,10 +250,11 @@ def _changed(function: Change, response: Response) -> Response:
 class _Link:
     """What joins what a handler returned to what the server waits for."""
 
-    __slots__ = ("_source", "_steps", "outcome")
+    __slots__ = ("_code", "_source", "_steps", "outcome")
 
-    def __init__(self, source: Late, steps: list[Step]) -> None:
+    def __init__(self, source: Late, code: int, steps: list[Step]) -> None:
         self._source: Late | None = source
+        self._code = code
         self._steps = steps
         self.outcome: Pending[Response] | None = None
 
@@ -257,7 +270,7 @@ class _Link:
         elif done.cancelled():
             outcome.cancel()
         else:
-            _finish(outcome, steps, done)
+            _finish(outcome, self._code, steps, done)
         del outcome
 
     def pass_back(self) -> None:
@@ -268,23 +281,39 @@ class _Link:
             self._steps = []
 
 
-def _finish(outcome: Pending[Response], steps: list[Step], done: Late) -> None:
+def _finish(outcome: Pending[Response], code: int, steps: list[Step], done: Late) -> None:
     """Make all changes to the result of `done`, and settle the outcome."""
     error = done.exception()
     result = None
     if error is None:
-        result, error = _attempt(at_once, done.result())
-    for function, is_recovery in steps:
+        result, error = _attempt(partial(at_once, status=code), done.result())
+    for number, (function, is_recovery) in enumerate(steps):
         if is_recovery:
             if isinstance(error, Exception):
                 result, error = _attempt(function, error)
         elif error is None:
             result, error = _attempt(function, result)
+        if isinstance(result, LaterResponse):  # of an error handler that is a coroutine
+            result.follow(steps[number + 1:], outcome)
+            return
     if error is not None:
         outcome.fail(error)
     elif result is not None:
         outcome.settle(result)
     del outcome, error
+
+
+def _pass_to(outcome: Pending[Response], later: Pending[Response]) -> None:
+    """Settle one with what the other came to."""
+    if later.cancelled():
+        outcome.cancel()
+        return
+    error = later.exception()
+    if error is not None:
+        outcome.fail(error)
+        del error
+    else:
+        outcome.settle(later.result())
 
 
 def _attempt(function: Callable[[Any], Response], argument: Any) -> tuple[Response | None, BaseException | None]:

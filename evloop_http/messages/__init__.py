@@ -13,6 +13,8 @@ a test can all hold the same object.
     contract    Application, Observer: who asks whom, and for what
     switching   SwitchedProtocol, Channel: a connection after HTTP
     pending     Pending: an answer that comes later
+    awaiting    what coroutines need; loads asyncio
+    producing   bodies that a coroutine produces
     futures     whose a future is, and who waits for it
 """
 

@@ -342,11 +342,33 @@ class Pipe:
 
     async def __anext__(self) -> bytes:
         """The same in a coroutine, which awaits what is not there yet."""
-        from .awaiting import read  # loads asyncio, which is there if anybody awaits
-        data = await read(self)
+        data = await self.take()
         if not data:
             raise StopAsyncIteration
         return data
+
+    async def take(self) -> bytes:
+        """Return all there is, and await it while there is nothing; nothing when the pipe has ended.
+
+        Raises:
+            BaseException: as `read`.
+        """
+        change = None
+        try:
+            while True:
+                data = self.read()
+                if data or self._finished or self._closed:
+                    return data
+                if change is None:  # then look again: another thread may have written just now
+                    from .awaiting import Change  # loads asyncio, which is there if anybody awaits
+                    self.on_readable = change = Change()
+                    continue
+                self.on_wait(True)
+                await change.wait()
+                self.on_wait(False)
+        finally:
+            if change is not None:
+                self.on_readable = _ignore
 
     # Sleeping threads
 

@@ -172,12 +172,12 @@ class Pending(Generic[T]):
     def __await__(self) -> Generator[Any, None, T]:
         """Wait in a coroutine of asyncio. To cancel the coroutine is to cancel this."""
         if not self._done:
-            from asyncio import get_running_loop
-            loop = get_running_loop()
-            arrived = loop.create_future()
-            self.add_done_callback(lambda pending: loop.call_soon_threadsafe(_note, arrived))
+            from .awaiting import Change
+            change = Change()
+            self.add_done_callback(lambda pending: change())
             try:
-                yield from arrived
+                while not self._done:
+                    yield from change.wait().__await__()
             except BaseException:
                 self.cancel()
                 raise
@@ -186,7 +186,3 @@ class Pending(Generic[T]):
             raise Cancelled
         return self.result()
 
-
-def _note(arrived: Any) -> None:
-    if not arrived.done():
-        arrived.set_result(None)

@@ -153,7 +153,7 @@ def _checked_body(body: object) -> Body:
     if isinstance(body, Iterable):
         return iter(body)
     if isinstance(body, AsyncIterable):
-        from .awaiting import produced
+        from .producing import produced
         return produced(aiter(body))
     kind = type(body).__name__
     raise TypeError(f"a response body is text, bytes, an iterable of bytes (or an asynchronous one), a FileBody or a "

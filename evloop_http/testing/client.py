@@ -28,9 +28,9 @@ import time
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from email.message import Message
-from functools import cached_property
+from functools import cached_property, partial
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlencode, urljoin, urlsplit
 
 from ..http1 import (
@@ -61,6 +61,9 @@ from ..messages import (
     make_field,
 )
 from ..messages.futures import LATE
+
+if TYPE_CHECKING:
+    from .rehearsal import Rehearsal
 
 #: name to content, or to (file name, content) or (file name, content, content type)
 Files = Mapping[str, bytes | tuple[str, bytes] | tuple[str, bytes, str]]
@@ -127,6 +130,7 @@ class Client:
         #: the cookies that were set, as the standard library keeps them
         self.cookies = http.cookiejar.CookieJar()
         self._writer = RequestEncoder(_LIMITS)
+        self._rehearsal: Rehearsal | None = None  # for an application with coroutines
 
     def __enter__(self) -> Self:
         return self
@@ -136,7 +140,10 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """End what the application has running (the worker threads of an `App`)."""
+        """End what the application has running: the worker threads of an `App`, and its tasks."""
+        if self._rehearsal is not None:
+            self._rehearsal.close()
+            self._rehearsal = None
         self._contract.close()
 
     def get(self, url: str, **options: Any) -> Reply:
@@ -229,9 +236,7 @@ class Client:
 
     def _answer(self, request: Request) -> Response:
         try:
-            answer = self._contract.answer(request)
-            if isinstance(answer, LATE):
-                answer = answer.result(self.patience)
+            answer = self._ask_application(request)
         except HTTPError as error:
             return error.response()
         if not isinstance(answer, Response):
@@ -239,6 +244,19 @@ class Client:
         if isinstance(answer, Upgrade):
             raise RuntimeError("this client cannot switch protocols: ask a server, with a client of that protocol")
         return answer
+
+    def _ask_application(self, request: Request) -> object:
+        if getattr(self.application, "needs_loop", False):
+            if self._rehearsal is None:
+                from .rehearsal import Rehearsal
+                self._rehearsal = Rehearsal(self.patience)
+            answer, content = self._rehearsal.run(partial(self._contract.answer, request))
+            if content is not None:
+                answer.close()
+                answer.body = iter([content])
+            return answer
+        answer = self._contract.answer(request)
+        return answer.result(self.patience) if isinstance(answer, LATE) else answer
 
 
 class _CookieSource:

@@ -122,7 +122,7 @@ class Router:
             # GET brings HEAD along, which one of its own replaces.
             if method in routes and not (method == "HEAD" and routes[method] is routes.get("GET")):
                 raise ValueError(f"{method} {pattern} is registered twice")
-            routes[method] = route = Route(handler, threaded or stream, stream, pattern=pattern, names=parsed.names)
+            routes[method] = route = Route(handler, threaded, stream, pattern=pattern, names=parsed.names)
             if method == "GET":
                 routes.setdefault("HEAD", route)
             self._methods.add(method)
