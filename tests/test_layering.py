@@ -46,8 +46,9 @@ RULES = {
     "http1": Rule(names("messages"), NO_SOCKETS | names("time os logging threading")),
     "net": Rule(names(""), names("http urllib email")),
     "app": Rule(names("messages threads"), NO_SOCKETS, optional=True),
+    "loops": Rule(names("net")),
     # joint
-    "server": Rule(names("messages http1 net"), NO_SOCKETS | {"time"}),
+    "server": Rule(names("messages http1 net loops"), NO_SOCKETS | {"time"}),
     # roof
     "observe": Rule(names("messages"), names("socket ssl")),
     "testing": Rule(names("messages http1 server")),
@@ -64,7 +65,7 @@ EXCEPTIONS = {
     f"{PACKAGE}.messages.bodies": Rule(names(""), NO_SOCKETS),
     f"{PACKAGE}.messages.pending": Rule(names(""), NO_SOCKETS),
     f"{PACKAGE}.messages.awaiting": Rule(names(""), NO_SOCKETS),
-    f"{PACKAGE}.server.server": Rule(names("messages http1 net"), names("ssl selectors")),  # the date, addresses
+    f"{PACKAGE}.server.server": Rule(names("messages http1 net loops"), names("ssl selectors")),  # the date, addresses
 }
 
 #: What needs an extra from its first line on, and is imported by nothing of ours.

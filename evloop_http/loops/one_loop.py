@@ -15,7 +15,7 @@ that both want is an error. asyncio acts on its batch after the reactor has acte
 closed what is in it: whatever was changed since is taken out again. Selectors are level-triggered, so nothing is lost.
 
 *Nobody is asleep while asyncio calls back.* It always comes back to `select` before it sleeps. The reactor is told so
-(`attended`); otherwise each `reactor.call_soon` in a task would write to its own waker.
+(`awake`); otherwise each `reactor.call_soon` in a task would write to its own waker.
 
 *Who takes the turns?* asyncio, with a `Loop`. But a game or a window may call `reactor.poll` itself and still want
 `async def` handlers. With a `DrivenLoop`, every `poll` is also exactly one turn of asyncio: `run_forever`, stopped
@@ -139,7 +139,11 @@ class SharedSelector(selectors.BaseSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Take a turn of the reactor, and return what is ready of the descriptors that are registered here."""
         self._ready.clear()  # of turns that others took
-        self._poll(timeout)
+        self._reactor.awake = False
+        try:
+            self._poll(timeout)
+        finally:
+            self._reactor.awake = True
         keys = self._keys.by_number
         return [(keys[number], events) for number, events in self._ready.items()]
 
@@ -179,13 +183,18 @@ class Loop(asyncio.SelectorEventLoop):
         return self.reactor.time()
 
     def run_forever(self) -> None:
-        """Run until `stop`."""
-        reactor = self.reactor
-        before, reactor.attended = reactor.attended, True
+        """Run until `stop`.
+
+        Raises:
+            RuntimeError: it runs already, another loop does, or a callback of the reactor calls this.
+        """
+        if self.reactor.awake and not self.is_running():
+            raise RuntimeError("a callback of the reactor cannot run a loop that sleeps in the reactor's turns")
+        self.reactor.awake = True
         try:
             super().run_forever()
         finally:
-            reactor.attended = before
+            self.reactor.awake = self.is_running()
 
     def remove_signal_handler(self, sig: int) -> bool:
         """Remove the handler of a signal. Return whether there was one."""
@@ -302,7 +311,11 @@ class DrivenLoop(Loop):
             self.stop()  # after this turn
             if timeout is None or (self._limit is not None and self._limit < timeout):
                 timeout = self._limit
-        self._count = self.reactor.poll(timeout)
+        self.reactor.driver = None
+        try:
+            self._count = self.reactor.poll(timeout)
+        finally:
+            self.reactor.driver = self._take_turn
         return self._count
 
     # When asyncio wants its next turn

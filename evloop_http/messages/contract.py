@@ -10,6 +10,9 @@ That is all there must be. What else an application may have is optional, and `C
     close()             called when the server has stopped
     request_class       the class of the requests that the application is given
     tunnels             True if it answers `CONNECT`; otherwise the server does, with 501
+    needs_loop          True if it needs a running asyncio loop in its thread. `Server.run` and `Server.in_thread` then
+                        have one. They ask when they begin, so it may be a property; a host that polls the reactor
+                        itself sees to it itself (`evloop_http.loops.asyncio`)
 
 The request that `prepare` was asked about is the one that the application is called with later, so whatever
 was found out once (the route, for example) can be kept there. The call comes when a body that is gathered is
@@ -101,6 +104,11 @@ class Contract:
         if not (isinstance(self.request_class, type) and issubclass(self.request_class, Request)):
             raise TypeError("the request_class of an application is a subclass of evloop_http.messages.Request")
         self.tunnels: bool = getattr(application, "tunnels", False)
+
+    @property
+    def needs_loop(self) -> bool:
+        """Whether the application needs a running asyncio loop, as things stand: handlers may be added later."""
+        return bool(getattr(self.application, "needs_loop", False))
 
 
 class Answered(NamedTuple):

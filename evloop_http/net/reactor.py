@@ -71,15 +71,14 @@ class Reactor:
         self.now = clock()
         #: how many turns there have been
         self.turn = 0
-        #: Called by `poll` with its timeout, and in its place, while the reactor is not attended: another loop, of
-        #: which our turns are a part. It calls `poll` once, attended, and returns what that returned.
+        #: Called by `poll` with its timeout, in its place: another loop, of which our turns are a part. It polls once,
+        #: without a driver, and returns what that returned.
         self.driver: Callable[[float | None], int] | None = None
         self._selector = selectors.DefaultSelector()
         self._timers = TimerQueue(self._wake_sleeper)
         self._scheduled: deque[Callable[[], Any]] = deque()
         self._changed: set[int] = set()
-        self._polling = False
-        self._attended = False
+        self._awake = False
         # Whether somebody may sleep, so that what is scheduled has to wake them. It is written before it is looked
         # whether anything is scheduled, and read after something was: one of the two sides always sees the other's.
         self._asleep = True
@@ -162,6 +161,7 @@ class Reactor:
             self._waker.wake()
 
     def _wake_sleeper(self) -> None:
+        """Make `fileno` readable where a host may sleep on it in its own loop: between turns, that is."""
         if self._asleep:
             self._waker.wake()
 
@@ -199,17 +199,17 @@ class Reactor:
     # Turns
 
     @property
-    def attended(self) -> bool:
-        """Whether whoever runs this takes a turn before they sleep, in any case: then nothing need wake them.
+    def awake(self) -> bool:
+        """Whether a turn is under way, so that nobody else may poll, and nobody need be woken.
 
-        Another loop sets it while it runs, if it sleeps nowhere but in `poll`.
+        It is ours, or that of another loop which sleeps nowhere but in `poll`, and sets this while it runs.
         """
-        return self._attended
+        return self._awake
 
-    @attended.setter
-    def attended(self, attended: bool) -> None:
-        self._attended = attended
-        self._asleep = not attended
+    @awake.setter
+    def awake(self, awake: bool) -> None:
+        self._awake = awake
+        self._asleep = not awake
 
     def is_here(self) -> bool:
         """Return whether the calling thread is the loop's: the one of the latest turn."""
@@ -257,13 +257,14 @@ class Reactor:
             How much there was to do: events, deadlines and scheduled calls.
 
         Raises:
-            RuntimeError: the reactor is closed, or a callback of its own calls this.
+            RuntimeError: the reactor is closed, or a callback of its own calls this, or one of a loop that takes its
+                turns (a coroutine, for instance).
         """
         if self._closed:
             raise RuntimeError("the reactor is closed")
-        if self._polling:
-            raise RuntimeError("poll() was called from a callback of its own")
-        if self.driver is not None and not self._attended:
+        if self._awake:
+            raise RuntimeError("poll() was called from a callback of its own, or of a loop that takes its turns")
+        if self.driver is not None:
             return self.driver(timeout)
         self._asleep = True
         until = self.next_timeout()
@@ -271,7 +272,7 @@ class Reactor:
             timeout = until
         if timeout is not None:
             timeout = min(timeout, _LONGEST_SLEEP)
-        self._polling = True
+        self._awake = True
         self._home = get_ident()
         try:
             ready = self._selector.select(timeout)
@@ -280,8 +281,8 @@ class Reactor:
             self.turn += 1
             return self._dispatch(ready) + self._fire_timers() + self._run_scheduled()
         finally:
-            self._polling = False
-            self._asleep = not self._attended
+            self._awake = False
+            self._asleep = True
 
     def _dispatch(self, ready: list[tuple[selectors.SelectorKey, int]]) -> int:
         changed = self._changed
@@ -343,7 +344,7 @@ class Reactor:
         Raises:
             RuntimeError: a callback of its own calls this, or signals are on and this is not the main thread.
         """
-        if self._polling:
+        if self.awake:
             raise RuntimeError("close() was called from a callback of its own; call stop() and close it after run()")
         if not self._closed:
             self._signals.close()

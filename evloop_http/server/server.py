@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from email.utils import formatdate
 from functools import partial
+from typing import TYPE_CHECKING
 
 from ..http1 import HeadParser, Limits, ResponseEncoder
 from ..messages import Application, Contract, Observer, Origin, Peer, TlsPeer
@@ -33,6 +34,9 @@ from .memory import Memory
 from .places import Places, allowed_places
 from .shared import Live, Shared, combined
 from .states import STATE_NAMES, State, Timeouts
+
+if TYPE_CHECKING:
+    from ..loops.one_loop import Loop
 
 logger = logging.getLogger("evloop_http.server")
 
@@ -79,6 +83,8 @@ class Server:
         self._listeners: dict[Listener, Origin] = {}
         self._handshakes = Handshakes(self.reactor)
         self._stopped = threading.Event()
+        self._loop: Loop | None = None  # of asyncio, while the server runs on one of its own
+        self._grace_ends = 0.0
         self._force_timer = self.reactor.timer(self._force)
         self._date_timer = self.reactor.timer(self._forget_date)
         self._ended = Counter[str]()
@@ -245,6 +251,9 @@ class Server:
         After `grace` seconds, or at a second signal, every connection is closed. A handler that works in a thread
         is not interrupted: this returns all the same, and logs which ones they are.
 
+        If the application needs asyncio, its loop is this thread's while this runs. At the end, what is left of tasks
+        is cancelled and waited for, as long as `grace` allows and at least for a moment.
+
         The second signal also puts back what handled signals before. So a third one ends a loop that does not answer,
         because a handler does not return: Ctrl-C raises `KeyboardInterrupt` there, unless the program handles it.
 
@@ -255,10 +264,12 @@ class Server:
 
         Raises:
             RuntimeError: the server has stopped or does not listen, or this is not the main thread; elsewhere, use
-                `in_thread` or run the reactor yourself.
+                `in_thread` or run the reactor yourself. Or the application needs asyncio, and a coroutine calls this.
         """
         self._refuse_if_stopped()
         self._refuse_if_deaf()
+        if self._shared.contract.needs_loop:
+            _refuse_in_asyncio()
         with minding_signals(self.reactor, partial(self._stop_further, grace), on_signal):
             self._run_to_the_end()
 
@@ -270,10 +281,24 @@ class Server:
 
     def _run_to_the_end(self) -> None:
         try:
+            if self._shared.contract.needs_loop and self.reactor.driver is None:
+                self._run_in_asyncio()
             while not self._stopped.is_set():
                 self.reactor.poll()
         finally:
             self.close()
+
+    def _run_in_asyncio(self) -> None:
+        from ..loops.one_loop import Loop
+        with contextlib.closing(Loop(self.reactor)) as loop:
+            self._loop = loop
+            try:
+                while not self._stopped.is_set():
+                    loop.run_forever()
+            finally:
+                self._close_all()
+                loop.finish(max(0.0, self._grace_ends - self.reactor.time()))
+                self._loop = None
 
     @contextlib.contextmanager
     def in_thread(self, host: str = "127.0.0.1", port: int = 0) -> Iterator[Server]:
@@ -332,10 +357,14 @@ class Server:
             shared.seconds[State.IDLE] = min(_LAST_IDLE, grace, shared.seconds[State.IDLE])
             for connection in list(shared.connections):
                 connection.drain()
-        self._force_timer.move(self.reactor.now + grace)
+        self._grace_ends = self.reactor.now + grace
+        self._force_timer.move(self._grace_ends)
         self._finish_if_drained()
 
     def _force(self) -> None:
+        self._grace_ends = self.reactor.now
+        if self._loop is not None:
+            self._loop.hurry()
         for connection in list(self._shared.connections):
             connection.close()
         self._finish_if_drained()
@@ -350,6 +379,8 @@ class Server:
                 logger.exception("closing the application failed")
             self._tell_at_work()
             self._stopped.set()
+            if self._loop is not None and self._loop.is_running():
+                self._loop.stop()
 
     def _tell_at_work(self) -> None:
         at_work = [request for future, request in self._shared.left_at_work.items() if future.running()]
@@ -362,12 +393,16 @@ class Server:
         Raises:
             RuntimeError: a callback of that reactor calls this; `stop(0)` is for there.
         """
+        self._close_all()
+        if self._owns_reactor:
+            self.reactor.close()
+
+    def _close_all(self) -> None:
         self._shared.draining = True
         for listener in self._listeners:
             listener.close(drain=False)
-        self._force()
-        if self._owns_reactor:
-            self.reactor.close()
+        if not self._stopped.is_set():
+            self._force()
 
     # The date
 
@@ -379,6 +414,16 @@ class Server:
 
     def _forget_date(self) -> None:
         self._shared.encoder.forget_date()
+
+
+def _refuse_in_asyncio() -> None:
+    import asyncio
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError("an asyncio loop is running in this thread, so the server cannot run one; in a coroutine, use "
+                       "`async with evloop_http.loops.asyncio.serving(server)`")
 
 
 def _url(origin: Origin) -> str:

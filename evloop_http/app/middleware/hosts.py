@@ -58,7 +58,7 @@ class TrustedHosts:
     """
 
     def __init__(self, hosts: str | Iterable[str], application: Application) -> None:
-        contract = Contract(application)
+        self._contract = contract = Contract(application)
         self._check = _Check(hosts)
         self._admitted = self._check.admitted
         self._answer = contract.answer
@@ -66,6 +66,11 @@ class TrustedHosts:
         self.close = contract.close
         self.request_class = contract.request_class
         self.tunnels = contract.tunnels
+
+    @property
+    def needs_loop(self) -> bool:
+        """Whether the application needs a running asyncio loop."""
+        return self._contract.needs_loop
 
     def __call__(self, request: messages.Request) -> Answer:
         if request.head.authority in self._admitted or not self._check.refuses(request):
