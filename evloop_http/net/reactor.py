@@ -2,9 +2,9 @@
 
 A turn (`poll`) is the whole of it: sleep until a descriptor is ready, a deadline comes or
 somebody wakes us; call back for the descriptors; call back for the deadlines; run what was
-scheduled. It can be run from here (`run`) or from another loop, turn by turn: `fileno` becomes
-readable when a descriptor is ready, `next_timeout` says how long one may sleep. Or another loop sleeps in our turns
-(`evloop_http.loops.one_loop`), and may even have its own turns taken with them (`driver`).
+scheduled. It can be run from here (`run`, or `poll_until` a moment), or from another loop, turn by turn: `fileno`
+becomes readable when a descriptor is ready, `next_timeout` says how long one may sleep. Or another loop sleeps in our
+turns (`evloop_http.loops.one_loop`), and may even have its own turns taken with them (`driver`).
 
 What every reactor must get right, and where it is done here:
 
@@ -283,6 +283,31 @@ class Reactor:
         finally:
             self._awake = False
             self._asleep = True
+
+    def poll_until(self, deadline: float) -> int:
+        """Take turns until the clock (`time()`) shows `deadline` seconds, and sleep while there is nothing to do.
+
+        For a host with a loop of its own, such as a game: it serves in what is left of a frame. There is always one
+        turn, even if the deadline is past, so that a host that is late with every frame still serves. A turn that has
+        begun is finished, and a sleep may end a millisecond late, because `epoll` counts in whole ones.
+
+        `stop` ends it early, as it ends `run`.
+
+        Returns:
+            How much there was to do, as `poll` counts it.
+
+        Raises:
+            RuntimeError: the reactor is closed, or a callback of its own calls this.
+        """
+        done = 0
+        try:
+            while not self._stopping:
+                done += self.poll(max(0.0, deadline - self._clock()))
+                if self._clock() >= deadline:
+                    break
+            return done
+        finally:
+            self._stopping = False
 
     def _dispatch(self, ready: list[tuple[selectors.SelectorKey, int]]) -> int:
         changed = self._changed

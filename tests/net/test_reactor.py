@@ -18,6 +18,7 @@ from types import FrameType
 import pytest
 
 from evloop_http.net.reactor import READ, WRITE, Reactor
+from evloop_http.net.timers import NEVER
 
 #: What a test waits for something that is certain to come, in seconds; passing takes microseconds.
 PATIENCE = 10.0
@@ -387,6 +388,79 @@ def test_a_poll_without_a_limit_sleeps_until_the_next_deadline(live_reactor: Rea
     assert calls == ["called"]
 
 
+def sleep_by(reactor: Reactor, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
+    """Let the clock go on by what the reactor sleeps, if nothing is ready; return how long each sleep was to last."""
+    sleeps: list[float | None] = []
+    select = reactor._selector.select
+
+    def sleep(timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        sleeps.append(timeout)
+        ready = select(0)
+        if not ready:
+            clock.seconds += timeout or 0
+        return ready
+
+    monkeypatch.setattr(reactor._selector, "select", sleep)
+    return sleeps
+
+
+def test_polling_until_a_deadline_turns_and_sleeps_until_then(
+        reactor: Reactor, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[float] = []
+    for seconds in (1, 3, 5):
+        reactor.call_later(seconds, lambda: calls.append(clock.seconds))
+    reactor.poll(0)  # that they were set has woken it
+    sleeps = sleep_by(reactor, clock, monkeypatch)
+    assert reactor.poll_until(1004) == 2
+    assert sleeps == [1, 2, 1]
+    assert calls == [1001, 1003]
+    assert clock.seconds == 1004
+    assert reactor.poll_until(1005) == 1
+
+
+def test_polling_until_a_deadline_that_is_past_is_one_turn_without_sleep(
+        reactor: Reactor, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    reactor.poll(0)
+    sleeps = sleep_by(reactor, clock, monkeypatch)
+    for deadline in (1000, 990):
+        reactor.call_soon(calls.append, deadline)
+        reactor.call_soon(reactor.call_soon, calls.append, -deadline)
+        assert reactor.poll_until(deadline) >= 2
+    assert calls == [1000, -1000, 990]
+    assert sleeps == [0, 0]
+
+
+def test_polling_until_a_deadline_finishes_its_turn_and_begins_no_other(reactor: Reactor, clock: FakeClock) -> None:
+    calls: list[str] = []
+
+    def slow() -> None:
+        clock.seconds += 0.003
+        calls.append("slow")
+        reactor.call_soon(slow)
+
+    reactor.call_soon(slow)
+    reactor.call_soon(calls.append, "last of the turn")
+    assert reactor.poll_until(1000.002) == 2
+    assert calls == ["slow", "last of the turn"]
+
+
+def test_polling_until_a_deadline_ends_when_it_is_stopped_as_run_does(reactor: Reactor) -> None:
+    reactor.call_soon(reactor.stop)
+    assert reactor.poll_until(NEVER) == 1
+    reactor.stop()
+    reactor.call_soon(fail)
+    assert reactor.poll_until(NEVER) == 0  # stopped before it began: no turn
+    reactor.call_soon(reactor.stop)
+    reactor.run()  # and what ended it has ended nothing else
+    assert reactor.turn == 2
+
+
+def test_another_thread_ends_polling_until_a_deadline(live_reactor: Reactor) -> None:
+    live_reactor.call_soon(start, live_reactor.stop)
+    assert live_reactor.poll_until(NEVER) == 1
+
+
 def test_now_and_turn_are_those_of_the_turn(reactor: Reactor, clock: FakeClock) -> None:
     seen: list[tuple[float, int]] = []
     clock.seconds += 7
@@ -573,9 +647,10 @@ def test_poll_and_run_from_a_callback_are_refused(reactor: Reactor) -> None:
 
     reactor.call_soon(nested, reactor.poll)
     reactor.call_soon(nested, reactor.run)
+    reactor.call_soon(nested, lambda: reactor.poll_until(2000))
     reactor.call_later(-1, nested, reactor.poll)
     reactor.poll(0)
-    assert len(errors) == 3
+    assert len(errors) == 4
     assert reactor.poll(0) == 0
 
 
