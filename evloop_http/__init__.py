@@ -52,6 +52,9 @@ The house, in the order in which it is best read:
         certificates      TLS contexts
         binding           sockets to listen on
         listener          where connections come from
+    loops/              a reactor in somebody else's loop
+        guest             Guest: a descriptor and a timer in a host that calls back
+        asyncio tk glib qt trio gevent    one host each, loaded when it is used
     app/                Request in, Response out; no sockets
 
     JOINT               the one room that knows http1 and net

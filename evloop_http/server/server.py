@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from email.utils import formatdate
 from functools import partial
@@ -85,6 +85,7 @@ class Server:
         self._stopped = threading.Event()
         self._loop: Loop | None = None  # of asyncio, while the server runs on one of its own
         self._grace_ends = 0.0
+        self._when_stopped: list[Callable[[], object]] = []
         self._force_timer = self.reactor.timer(self._force)
         self._date_timer = self.reactor.timer(self._forget_date)
         self._ended = Counter[str]()
@@ -346,6 +347,16 @@ class Server:
         """
         return self._stopped.wait(timeout)
 
+    def call_when_stopped(self, callback: Callable[[], object]) -> None:
+        """Call back once the server has stopped, in the thread of the loop; at once if it has. For that thread alone.
+
+        A host that cannot wait learns so that its server has stopped: see `evloop_http.loops`.
+        """
+        if self._stopped.is_set():
+            callback()
+        else:
+            self._when_stopped.append(callback)
+
     def _begin_stop(self, grace: float) -> None:
         shared = self._shared
         if self._stopped.is_set():
@@ -381,6 +392,15 @@ class Server:
             self._stopped.set()
             if self._loop is not None and self._loop.is_running():
                 self._loop.stop()
+            self._call_who_waits()
+
+    def _call_who_waits(self) -> None:
+        callbacks, self._when_stopped = self._when_stopped, []
+        for callback in callbacks:
+            try:
+                callback()
+            except Exception:  # the host's code
+                logger.exception("a callback failed: %r; the server has stopped", callback)
 
     def _tell_at_work(self) -> None:
         at_work = [request for future, request in self._shared.left_at_work.items() if future.running()]
