@@ -6,7 +6,6 @@ The program for the parser is run by `http1/test_public.py`.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import inspect
 import re
 import signal
@@ -27,7 +26,7 @@ from typing import Any
 import pytest
 
 import evloop_http
-from evloop_http import App, Limits, Reactor, Request, Response, Server, Timeouts
+from evloop_http import App, Limits, Reactor, Request, Response, Server, Timeouts, loops
 from evloop_http.messages import Upgrade
 from evloop_http.server.places import DEFAULT_PLACES
 from evloop_http.testing import Client
@@ -84,8 +83,8 @@ def test_the_first_program_prints_a_url_that_answers_and_ends_in_order() -> None
 
 def hosts() -> dict[str, str]:
     """The programs of "In a program of your own", by what serves in them."""
-    thread, game, tk, coroutine = programs("In a program of your own")
-    return {"thread": thread, "game": game, "tkinter": tk, "asyncio": coroutine}
+    thread, game, coroutine = programs("In a program of your own")
+    return {"thread": thread, "game": game, "asyncio": coroutine}
 
 
 class Visit:
@@ -168,50 +167,7 @@ def test_the_loop_of_a_game_serves_between_its_frames_and_stops() -> None:
     assert visit.end() == b"waited for"
 
 
-class Root:
-    """What the example uses of a window, without one: a queue of what is due."""
-
-    def __init__(self) -> None:
-        self._due: list[Callable[[], object]] = []
-        self._protocols: dict[str, Callable[[], object]] = {}
-        self.is_there = True
-
-    def after(self, milliseconds: int, callback: Callable[[], object]) -> None:
-        self._due.append(callback)
-
-    def protocol(self, name: str, callback: Callable[[], object]) -> None:
-        self._protocols[name] = callback
-
-    def press(self, name: str) -> None:
-        self._protocols[name]()
-
-    def mainloop(self) -> None:
-        while self.is_there:
-            self._due.pop(0)()
-
-    def destroy(self) -> None:
-        self.is_there = False
-
-
-def test_a_window_serves_until_its_server_has_stopped() -> None:
-    visit, root = Visit(), Root()
-    server = server_of(visit)
-    server.listen()
-    visit.start(server.url)
-
-    def close_once_begun() -> None:
-        if server.in_flight():
-            root.press("WM_DELETE_WINDOW")
-        else:
-            root.after(0, close_once_begun)
-
-    root.after(0, close_once_begun)
-    run(hosts()["tkinter"], root=root, server=server)
-    server.close()
-    assert visit.end() == b"waited for"
-
-
-def test_the_recipe_for_asyncio_serves_and_stops() -> None:
+def test_it_serves_and_stops_in_asyncio() -> None:
     visit = Visit()
     server = server_of(visit)
     server.listen()
@@ -221,10 +177,62 @@ def test_the_recipe_for_asyncio_serves_and_stops() -> None:
         while not server.in_flight():
             await asyncio.sleep(0)
 
-    main = run(hosts()["asyncio"], asyncio=asyncio, contextlib=contextlib, work_with=work_with)["main"]
+    main = run(hosts()["asyncio"], loops=loops, work_with=work_with)["main"]
     asyncio.run(main(server))
-    server.close()
     assert visit.end() == b"waited for"
+
+
+def line_for(host: str) -> str:
+    """What the table of hosts has to serve in one; those of Tk, GLib and Qt are run by `loops/test_hosts.py`."""
+    line, = re.findall(rf"^{host}  +``(.+?)``", section("In a program of your own"), re.MULTILINE)
+    return str(line)
+
+
+def test_the_line_for_asyncio_serves_and_stops() -> None:
+    async def work() -> None:
+        visit.start(server.url)
+        while not server.in_flight():
+            await asyncio.sleep(0)
+
+    visit = Visit()
+    server = server_of(visit)
+    server.listen()
+    program = f"async def main():\n    {line_for('asyncio, uvloop')}\n        await work()"
+    asyncio.run(run(program, loops=loops, server=server, work=work)["main"]())
+    assert visit.end() == b"waited for"
+
+
+def test_the_line_for_trio_serves_and_stops() -> None:
+    trio = pytest.importorskip("trio", reason="trio is not installed")
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            run(line_for("trio"), nursery=nursery, loops=loops, server=server)
+            visit.start(server.url)
+            while not server.in_flight():
+                await trio.sleep(0)
+            server.stop(5)
+
+    visit = Visit()
+    server = server_of(visit)
+    server.listen()
+    trio.run(main)
+    assert visit.end() == b"waited for"
+
+
+def test_the_line_for_gevent_serves_and_stops() -> None:
+    gevent = pytest.importorskip("gevent", reason="gevent is not installed")
+    visit = Visit()
+    server = server_of(visit)
+    server.listen()
+    run(line_for("gevent"), gevent=gevent, loops=loops, server=server)
+    visit.start(server.url)
+    while not server.in_flight():
+        gevent.sleep(0)
+    server.stop(5)
+    loops.gevent.stopped(server)
+    assert visit.end() == b"waited for"
+    gevent.sleep(0)  # the greenlet closes the server
 
 
 def test_the_reactor_has_what_the_readme_offers() -> None:

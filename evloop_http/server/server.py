@@ -329,7 +329,8 @@ class Server:
         """Stop accepting, finish what is in flight, close what is idle; after `grace` seconds close the rest.
 
         From any thread. Returns at once; the loop, which must go on turning, does the work, and `run` returns, or
-        `wait_stopped`, when it is done. The last answers say `Connection: close`.
+        `wait_stopped`, when it is done. The last answers say `Connection: close`. How to wait for it in which loop is
+        written at `wait_stopped`; a block of `loops.asyncio.serving` and `Server.run` call this by themselves.
 
         What is waited for: requests that have begun to arrive, until their answers have been sent (`in_flight` says
         which); other protocols on their connections, which are told to end; event streams end at once. What is not:
@@ -340,6 +341,11 @@ class Server:
 
     def wait_stopped(self, timeout: float | None = None) -> bool:
         """Wait until the server has stopped. Return whether it has.
+
+            server.wait_stopped()                                   # in another thread than the reactor's
+            while not server.wait_stopped(0): reactor.poll()        # in your own loop
+            await loops.asyncio.stopped(server)                     # in asyncio and trio; in gevent without await
+            guest.stop(server, 5, root.destroy)                     # in Tk: calls back; GLib main.quit, Qt app.quit
 
         Args:
             timeout: seconds, or None for as long as it takes. In the thread that runs the reactor it must be 0, which

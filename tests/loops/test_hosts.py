@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from fakes import LAST_GET, hello, read_answers
 from hosting import PATIENCE, WELL, Visit
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+README = (ROOT / "README.rst").read_text("utf-8")
 HOSTING = ROOT / "tests" / "support" / "hosting.py"
 #: The Python for which Debian packages PyGObject and Tk.
 SYSTEM_PYTHON = "/usr/bin/python3"
@@ -416,26 +418,41 @@ def display() -> Iterator[str]:
 
 
 @pytest.fixture(params=["tk", "glib", "qt"])
-def play(request: pytest.FixtureRequest) -> Callable[[str], Any]:
-    """Plays a scene of `hosting.py` in a host."""
+def host(request: pytest.FixtureRequest) -> str:
     name: str = request.param
+    return name
+
+
+@pytest.fixture
+def play(host: str, request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """Plays a scene of `hosting.py` in a host."""
+    name = host
     python = python_with({"tk": "tkinter", "glib": "gi", "qt": "PySide6"}[name])
     variables = {"DISPLAY": request.getfixturevalue("display")} if name == "tk" else {}
-    return lambda scene: found_by(python, "-W", "error::ResourceWarning", str(HOSTING), name, scene, **variables)
+    command = (python, "-W", "error::ResourceWarning", str(HOSTING), name)
+    return lambda *scene: found_by(*command, *scene, **variables)
 
 
-def test_a_host_that_calls_back_serves_and_ends_gently(play: Callable[[str], Any]) -> None:
-    assert play("serve") == WELL
+def lines_for(host: str) -> tuple[str, str]:
+    """How to serve in a host and how to stop, as the README has it."""
+    table = re.findall(r"^[\w, ]+?  +``(guest = .+?)``  +``(.+?)``$", README, re.MULTILINE)
+    (attach, stop), = [lines for lines in table if f"loops.{host}." in lines[0]]
+    return attach, stop
+
+
+def test_a_host_that_calls_back_serves_and_ends_gently_by_the_lines_of_the_readme(
+        host: str, play: Callable[..., Any]) -> None:
+    assert play("serve", *lines_for(host)) == WELL
 
 
 def test_a_handler_that_runs_the_loop_of_its_host_holds_the_others_up_and_nothing_spins(
-        play: Callable[[str], Any]) -> None:
+        play: Callable[..., Any]) -> None:
     asked, other = play("dialog")["answers"]
     assert asked in ("0 calls, 0 turns in 50 rounds", "1 calls, 0 turns in 50 rounds")
     assert other == "answered"
 
 
-def test_a_host_draws_while_the_reactor_always_has_work(play: Callable[[str], Any]) -> None:
+def test_a_host_draws_while_the_reactor_always_has_work(play: Callable[..., Any]) -> None:
     assert play("drawing") == {"drawn": [True, True]}
 
 

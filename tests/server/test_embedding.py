@@ -229,6 +229,34 @@ def test_a_handler_may_stop_its_own_server() -> None:
         assert server.wait_stopped(PATIENCE)
 
 
+def test_who_waits_in_the_loop_is_called_when_the_server_has_stopped_or_at_once(reactor: Reactor) -> None:
+    told: list[bool] = []
+    with listening(reactor) as server, connect(server) as client:
+        client.sendall(GET[:10])
+        while not server.connections:
+            reactor.poll()
+        server.call_when_stopped(lambda: told.append(server.wait_stopped(0)))
+        server.stop(grace=PATIENCE)
+        reactor.poll()
+        assert told == []
+        client.sendall(GET[10:])
+        while not server.wait_stopped(0):
+            reactor.poll()
+        assert told == [True]
+        server.call_when_stopped(lambda: told.append(server.wait_stopped(0)))
+        assert told == [True, True]
+
+
+def test_who_waits_and_fails_keeps_nobody_else_waiting(reactor: Reactor, caplog: pytest.LogCaptureFixture) -> None:
+    told: list[str] = []
+    with listening(reactor) as server:
+        server.call_when_stopped(lambda: told[0])
+        server.call_when_stopped(lambda: told.append("told"))
+    assert told == ["told"]
+    assert "the server has stopped" in caplog.text
+    assert "IndexError" in caplog.text
+
+
 def test_two_servers_share_a_reactor_and_end_one_by_one(reactor: Reactor) -> None:
     def get_both() -> None:
         answers.append((fetch(first), fetch(second)))

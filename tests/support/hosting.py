@@ -1,7 +1,7 @@
 """A server in the loop of a host: what a client, other threads and the host do meanwhile.
 
 `Visit` is for every host. The rest are programs of their own, for hosts that a process has once, or that only another
-Python has: `python hosting.py tk serve` prints what happened, in JSON. It needs no pytest.
+Python has: `python hosting.py tk dialog` prints what happened, in JSON. It needs no pytest.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any
 
@@ -96,6 +96,9 @@ class Tk:
 
         self.root = tkinter.Tk()
 
+    def names(self) -> dict[str, Any]:
+        return {"root": self.root}
+
     def attach(self, reactor: Reactor) -> Guest:
         from evloop_http import loops
 
@@ -111,7 +114,7 @@ class Tk:
         self.root.mainloop()
 
     def quit(self) -> None:
-        self.root.destroy()
+        self.root.quit()
 
     def nest(self, start: Callable[[Callable[[], object]], object]) -> None:
         """Run the host's loop within this call, until the argument of `start` is called."""
@@ -128,6 +131,9 @@ class GLib:
 
         self.glib = GLib
         self.main = GLib.MainLoop()
+
+    def names(self) -> dict[str, Any]:
+        return {"main": self.main}
 
     def attach(self, reactor: Reactor) -> Guest:
         from evloop_http import loops
@@ -157,6 +163,9 @@ class Qt:
         from PySide6.QtCore import QCoreApplication
 
         self.application = QCoreApplication([])
+
+    def names(self) -> dict[str, Any]:
+        return {"app": self.application}
 
     def attach(self, reactor: Reactor) -> Guest:
         from evloop_http import loops
@@ -190,20 +199,18 @@ class Qt:
 Host = Tk | GLib | Qt
 
 
-def serve(host: Host) -> dict[str, Any]:
-    """A visit from the first request to the gentle end."""
+def serve(host: Host, attach: str, stop: str) -> dict[str, Any]:
+    """A visit from the first request to the gentle end, by two lines of a program: the README's."""
+    from evloop_http import loops
+
     visit = Visit()
-    server = visit.server
-    guest = host.attach(server.reactor)
+    names: dict[str, Any] = {"loops": loops, "server": visit.server, **host.names()}
+    exec(attach, names)
     host.later(visit.set_timer)
-
-    def end() -> None:
-        guest.detach()
-        server.close()
-        host.quit()
-
-    visit.start(lambda: server.reactor.call_soon_threadsafe(guest.stop, server, PATIENCE, end))
+    visit.start(lambda: visit.server.reactor.call_soon_threadsafe(exec, stop, names))
     host.run()
+    names["guest"].detach()
+    visit.server.close()
     return visit.end()
 
 
@@ -314,12 +321,11 @@ def always_due(reactor: Reactor, work: Callable[[], object]) -> Iterator[None]:
 KeepBusy = Callable[[Reactor, Callable[[], object]], contextlib.AbstractContextManager[None]]
 
 
-def main(arguments: Iterable[str]) -> None:
-    name, scene = arguments
+def main(name: str, scene: str, *lines: str) -> None:
     hosts: dict[str, type[Host]] = {"tk": Tk, "glib": GLib, "qt": Qt}
-    scenes = {"serve": serve, "dialog": dialog, "drawing": drawing}
-    print(json.dumps(scenes[scene](hosts[name]())))
+    scenes: dict[str, Callable[..., dict[str, Any]]] = {"serve": serve, "dialog": dialog, "drawing": drawing}
+    print(json.dumps(scenes[scene](hosts[name](), *lines)))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(*sys.argv[1:])
