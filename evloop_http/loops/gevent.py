@@ -39,10 +39,11 @@ _READ = 1
 def serve(server: Stoppable, grace: float = 10.0) -> None:
     """Serve until the server has stopped, after `server.stop(5)` from anywhere; then close it.
 
-    If the greenlet is killed, the server stops gently, which takes `grace` seconds at most.
+    If the greenlet is killed, or interrupted by Ctrl-C, the server stops gently, which takes `grace` seconds at most.
+    A second time closes what is left.
 
     Args:
-        grace: seconds for what is in flight when the greenlet is killed, as for `Server.stop`.
+        grace: seconds for what is in flight when the greenlet is killed or interrupted, as for `Server.stop`.
 
     Raises:
         RuntimeError: the server's reactor is closed or has a host already.
@@ -51,7 +52,7 @@ def serve(server: Stoppable, grace: float = 10.0) -> None:
         try:
             while not server.wait_stopped(0):
                 turn()
-        except gevent.GreenletExit:
+        except (gevent.GreenletExit, KeyboardInterrupt):
             server.stop(grace)
             while not server.wait_stopped(0):
                 turn()

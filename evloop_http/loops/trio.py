@@ -28,10 +28,11 @@ except ImportError as error:
 async def serve(server: Stoppable, grace: float = 10.0) -> None:
     """Serve until the server has stopped, after `server.stop(5)` from anywhere; then close it.
 
-    If the task is cancelled, by Ctrl-C for example, the server stops gently, which takes `grace` seconds at most.
+    If the task is cancelled or interrupted by Ctrl-C, the server stops gently, which takes `grace` seconds at most. A
+    second Ctrl-C may close what is left.
 
     Args:
-        grace: seconds for what is in flight when the task is cancelled, as for `Server.stop`.
+        grace: seconds for what is in flight when the task is cancelled or interrupted, as for `Server.stop`.
 
     Raises:
         RuntimeError: the server's reactor is closed or has a host already.
@@ -40,7 +41,7 @@ async def serve(server: Stoppable, grace: float = 10.0) -> None:
         try:
             while not server.wait_stopped(0):
                 await _turn(server.reactor, descriptor)
-        except trio.Cancelled:
+        except (trio.Cancelled, KeyboardInterrupt):
             server.stop(grace)
             with trio.CancelScope(shield=True):
                 while not server.wait_stopped(0):

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -204,6 +204,17 @@ def test_a_guest_may_be_detached_when_its_loop_is_closed(run: Runner) -> None:
         guests.pop().detach()
 
 
+def test_a_server_that_is_closed_inside_its_block_is_left_in_order(run: Runner) -> None:
+    async def main() -> None:
+        server = Server(hello)
+        server.listen()
+        async with loops.asyncio.serving(server):
+            assert await fetch(server) == b"hello"
+            server.close()
+
+    run(main())
+
+
 def test_a_task_that_sets_a_timer_wakes_the_loop_and_one_that_waits_in_vain_harms_nobody(run: Runner) -> None:
     async def main() -> None:
         fired = asyncio.Event()
@@ -298,6 +309,20 @@ def test_trio_ends_gently_when_it_is_cancelled() -> None:
     assert visit.end() == WELL
 
 
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def test_trio_ends_gently_when_ctrl_c_comes_in_a_turn() -> None:
+    trio = pytest.importorskip("trio", reason="trio is not installed")
+    visit = Visit()
+    visit.set_timer()
+    visit.start(partial(visit.server.reactor.call_soon_threadsafe, interrupt))
+    with pytest.raises(KeyboardInterrupt):
+        trio.run(loops.trio.serve, visit.server)
+    assert visit.end() == WELL
+
+
 def test_trio_attends_to_a_reactor_with_several_servers() -> None:
     trio = pytest.importorskip("trio", reason="trio is not installed")
 
@@ -342,6 +367,41 @@ def test_gevent_ends_gently_when_its_greenlet_is_killed() -> None:
     visit.start(lambda: hub.loop.run_callback_threadsafe(serving.kill, gevent.GreenletExit, False))
     serving.join()
     assert visit.end() == WELL
+
+
+def test_gevent_ends_gently_when_ctrl_c_comes_in_a_turn() -> None:
+    pytest.importorskip("gevent", reason="gevent is not installed")
+    visit = Visit()
+    visit.set_timer()
+    visit.start(partial(visit.server.reactor.call_soon_threadsafe, interrupt))
+    with pytest.raises(KeyboardInterrupt):
+        loops.gevent.serve(visit.server)
+    assert visit.end() == WELL
+
+
+def test_a_handler_in_gevent_may_wait_while_other_greenlets_run() -> None:
+    gevent = pytest.importorskip("gevent", reason="gevent is not installed")
+    event, seen = importlib.import_module("gevent.event").Event(), []
+
+    def application(request: Request) -> Response:
+        seen.append("asked")
+        event.wait()
+        return Response("waited")
+
+    async def ask() -> bytes:
+        return await fetch(server)
+
+    server = Server(application)
+    server.listen()
+    serving = gevent.spawn(loops.gevent.serve, server)
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(asyncio.run, ask())
+        while not seen:
+            gevent.sleep(0)
+        event.set()
+        server.stop(PATIENCE)
+        serving.get()
+        assert answer.result() == b"waited"
 
 
 def test_gevent_attends_to_a_reactor_with_several_servers() -> None:
