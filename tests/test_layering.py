@@ -47,7 +47,6 @@ RULES = {
     "net": Rule(names(""), names("http urllib email")),
     "loops": Rule(names("net")),
     "app": Rule(names("messages threads"), NO_SOCKETS, optional=True),
-    "loops": Rule(names("net")),
     # joint
     "server": Rule(names("messages http1 net loops"), NO_SOCKETS | {"time"}),
     # roof
