@@ -31,6 +31,7 @@ The house, in the order in which it is best read:
     threads/            what has to wait, away from the loop
         pool              Threads: so many at most, and a bounded queue
         producing         bodies that a thread produces
+        streams           threads that read a body while it arrives
 
     ROOMS               each knows the ground and itself
     http1/              bytes <-> messages; no socket, clock, file or log

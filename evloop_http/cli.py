@@ -26,7 +26,6 @@ from typing import Any, TextIO
 from . import App, Limits, Server, StaticFiles, Timeouts, __version__, tls_context
 from .app.hosts import is_loopback_address
 from .app.middleware.hosts import LOOPBACK, TrustedHosts
-from .app.streams import Streams
 from .ending import GRACE, Ending
 from .messages import Application
 from .net.binding import bind_address
@@ -34,6 +33,7 @@ from .net.certificates import ServerContext
 from .observe.access import AccessLog
 from .observe.access import logger as access_logger
 from .threads.pool import Threads
+from .threads.streams import Streams
 
 DESCRIPTION = """\
 An HTTP/1.1 and HTTPS server in pure Python.

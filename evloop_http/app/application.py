@@ -39,6 +39,7 @@ from ..messages.bodies import Whole
 from ..messages.futures import LATE
 from ..threads.pool import Further, Threads, is_worker
 from ..threads.producing import produced_here
+from ..threads.streams import Streams
 from .answers import TEXT_FIELDS, CallNext, Middleware, to_response
 from .errors import ErrorHandlers
 from .json import JSON_FIELDS, encode_json
@@ -47,7 +48,6 @@ from .later import LaterResponse, after
 from .problems import busy
 from .request import Request
 from .routing.router import Converter, Found, Route, Router, refusing
-from .streams import Streams
 
 __all__ = ["Answer", "App", "CallNext", "Middleware", "after"]
 
@@ -73,7 +73,7 @@ class App:
         threads: for handlers registered with `threaded=True`; they are started when needed.
         queue: such requests that may wait for a thread, and as many for one of `streams`; more are answered with 503.
         streams: threads for handlers registered with `stream=True`. While others wait for one of them, the slowest
-            upload is answered with 408 (see `streams`).
+            upload is answered with 408 (see `threads.streams`).
         debug: whether a client on this machine is shown the traceback of an unexpected error (see `debug`).
         redirect_slashes: whether `/users/` is redirected to `/users` where only that is registered, and
             the other way round.

@@ -1,4 +1,5 @@
-"""Threads for whatever has to wait, so that the loop does not: one pool, and bodies that its threads produce.
+"""Threads for whatever has to wait, so that the loop does not: pools, and bodies that their
+threads produce, or read while they arrive.
 
 Ground: applications, gateways and protocols have their waiting done here. Nothing in it knows a socket or a route.
 """

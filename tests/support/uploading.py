@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 from asking import PATIENCE
-from evloop_http.app.streams import Streams
+from evloop_http.threads.streams import Streams
 from fakes import FakeClock
 
 

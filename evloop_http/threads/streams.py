@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 from ..messages import HTTPError, Pipe
 from ..messages.bodies import ignore_wait
 from ..messages.pending import Pending
-from ..threads.pool import Threads
+from .pool import Threads
 
 #: Bytes a second, a megabit. An upload at this rate or faster is never ended.
 FAST = 128 * 1024

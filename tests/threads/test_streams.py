@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asking import PATIENCE
-from evloop_http.app.streams import FAST, GRACE, HALF_LIFE, Pace
 from evloop_http.messages import HTTPError, Pipe
 from evloop_http.messages.pending import Pending
 from evloop_http.threads.pool import Further
+from evloop_http.threads.streams import FAST, GRACE, HALF_LIFE, Pace
 from uploading import WatchedStreams
 
 
