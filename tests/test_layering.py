@@ -47,12 +47,14 @@ RULES = {
     "net": Rule(names(""), names("http urllib email")),
     "loops": Rule(names("net")),
     "app": Rule(names("messages threads"), NO_SOCKETS, optional=True),
+    "gateways": Rule(names("messages threads"), NO_SOCKETS),
     # joint
     "server": Rule(names("messages http1 net loops"), NO_SOCKETS | {"time"}),
     # roof
     "observe": Rule(names("messages"), names("socket ssl")),
     "testing": Rule(names("messages http1 server")),
-    "cli": Rule(names("messages threads http1 net app server observe testing demo ending __init__"), optional=True),
+    "cli": Rule(names("messages threads http1 net app gateways server observe testing demo ending __init__"),
+                optional=True),
     "ending": Rule(names("server")),
     "demo": Rule(names("messages threads http1 net app server observe testing __init__"), optional=True),
     "__init__": Rule(names("messages threads http1 net app server observe testing")),

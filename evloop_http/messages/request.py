@@ -103,6 +103,11 @@ class Peer:
         self._origin = origin
 
     @property
+    def origin(self) -> Origin:
+        """Where the connection was accepted."""
+        return self._origin
+
+    @property
     def server(self) -> tuple[str, int] | str:
         """The address that accepted the connection: host and port, or the path of a Unix socket."""
         return self._origin.address

@@ -56,6 +56,25 @@ def is_worker() -> bool:
     return getattr(_here, "home", None) is not None
 
 
+def hand_over(result: Any) -> None:
+    """Give the result of the calling thread's job to whoever waits, before its function returns.
+
+    It is `Further` for a function that cannot return yet: the thread leaves its place in the pool and goes on with what
+    it is doing, and what the function returns in the end is ignored. Whoever calls this should not keep the result.
+
+    Raises:
+        RuntimeError: the thread belongs to no pool, or has handed its result over.
+    """
+    job: _Job | None = getattr(_here, "job", None)
+    if job is None:
+        raise RuntimeError("only a worker has a result to hand over, and only once")
+    _here.job = None
+    job.settle(result)
+    del job, result
+    pool, crew = _here.crew
+    _here.has_own_place = pool.step_aside(crew)
+
+
 def home_thread() -> int:
     """The identity of the thread that must not wait: the caller's, or the one that gave a worker its job."""
     home: int | None = getattr(_here, "home", None)
@@ -287,6 +306,7 @@ class Threads:
     def _run(self, crew: _Crew) -> None:
         sleep = threading.Lock()
         sleep.acquire()
+        _here.crew = self, crew
         try:
             while self._do_next(crew, sleep):
                 pass
@@ -304,9 +324,15 @@ class Threads:
             with self._lock:
                 crew.cancelled = max(0, crew.cancelled - 1)
             return True
-        _here.home = job.home
+        _here.home, _here.job = job.home, job
+        del job  # or this frame would keep what is handed over
         result, error = _attempt(*call)
         del call
+        job, _here.job = _here.job, None
+        if job is None:
+            if error is not None:
+                logger.error("what followed a result that was handed over failed", exc_info=error)
+            return self._come_back(crew, _here.has_own_place)
         result, work = result if isinstance(result, Further) else (result, None)
         if work is None:
             crew.telling.append(None)
@@ -325,11 +351,15 @@ class Threads:
 
     def _go_on(self, crew: _Crew, work: Callable[[], object]) -> bool:
         """Do what is left of a job. Return False if the thread is one too many afterwards."""
-        has_own_place = self._step_aside(crew)
+        has_own_place = self.step_aside(crew)
         try:
             work()
         except BaseException:  # a thread of the pool does not end by it
             logger.exception("producing the body of a response failed")
+        return self._come_back(crew, has_own_place)
+
+    def _come_back(self, crew: _Crew, has_own_place: bool) -> bool:
+        """Have the thread do jobs again. Return False if it is one too many."""
         if not has_own_place:
             self._free_place()
             return True
@@ -337,8 +367,8 @@ class Threads:
             crew.producing -= 1
             return crew.available() <= self.most
 
-    def _step_aside(self, crew: _Crew) -> bool:
-        """Leave the place in the pool to another thread. Return False if too many have done so."""
+    def step_aside(self, crew: _Crew) -> bool:
+        """Leave the place of the calling thread to another one. Return False if too many have done so."""
         with self._lock:
             if crew.producing >= self.producing:
                 return False

@@ -15,7 +15,7 @@ import contextlib
 import logging
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -29,60 +29,89 @@ logger = logging.getLogger("evloop_http.app")
 _NO_MORE: Any = object()
 
 
+class Feed:
+    """The writing end of a body, for a worker, which waits for the reader and never holds the pipe."""
+
+    __slots__ = ("_changed", "_reader")
+
+    def __init__(self) -> None:
+        self._changed = threading.Event()
+        self._reader: Callable[[], Pipe | None] = _nobody
+
+    def pipe(self) -> Pipe:
+        """Return a new pipe, into which this writes while somebody else keeps it."""
+        changed = self._changed
+        pipe = Pipe(paused=True, on_close=changed.set, home=home_thread())
+        pipe.on_writable = changed.set
+        self._reader = weakref.ref(pipe, lambda gone: changed.set())
+        return pipe
+
+    def wait(self) -> bool:
+        """Wait until the reader wants something. Return False if it has gone."""
+        while True:
+            self._changed.clear()
+            pipe = self._reader()
+            if pipe is None or pipe.closed:
+                return False
+            if not pipe.full:
+                return True
+            del pipe
+            self._changed.wait()
+
+    def write(self, piece: bytes) -> None:
+        """Hand a piece to the reader, who has room for it."""
+        pipe = self._reader()
+        if pipe is not None:
+            with contextlib.suppress(BrokenPipeError):  # the reader has gone just now
+                pipe.write(piece)
+
+    def put(self, piece: bytes) -> None:
+        """Wait, and hand a piece to the reader.
+
+        Raises:
+            BrokenPipeError: it has gone.
+        """
+        if not self.wait():
+            raise BrokenPipeError("the reader of this body has gone")
+        self.write(piece)
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Finish the body. With an error, the reader meets it behind what was written."""
+        pipe = self._reader()
+        if pipe is not None:
+            pipe.end(error)
+
+
+def _nobody() -> None:
+    return None
+
+
 def produced_here(response: Response) -> Response | Further:
     """Return a response for the server, and with it the work that is left: to produce its body in this thread."""
     body = response.body
     if isinstance(body, bytes | FileBody | Pipe):
         return response
-    changed = threading.Event()
-    pipe = Pipe(paused=True, on_close=changed.set, home=home_thread())
-    pipe.on_writable = changed.set
-    response.body = pipe
-    return Further(response, partial(_produce, body, weakref.ref(pipe, lambda gone: changed.set()), changed))
+    feed = Feed()
+    response.body = feed.pipe()
+    return Further(response, partial(_produce, body, feed))
 
 
-def _produce(pieces: Iterator[bytes], reader: weakref.ref[Pipe], changed: threading.Event) -> None:
+def _produce(pieces: Iterator[bytes], feed: Feed) -> None:
     """Write the pieces into a pipe while somebody reads them."""
     try:
-        while _has_room(reader, changed):
+        while feed.wait():
             piece = next(pieces, _NO_MORE)
             if piece is _NO_MORE:
-                _end(reader, None)
+                feed.end()
                 break
             # Checked here: an error that passes through a frame of the pipe, and is kept by it, would be a cycle.
-            _write(reader, as_bytes(piece))
+            feed.write(as_bytes(piece))
     except Exception as error:
-        _end(reader, error)
+        feed.end(error)
     except BaseException as error:  # such as SystemExit: it ends this body, and nothing else
-        _end(reader, RuntimeError(f"the body ended with {type(error).__name__}"))
+        feed.end(RuntimeError(f"the body ended with {type(error).__name__}"))
     finally:
         _close(pieces)
-
-
-def _has_room(reader: weakref.ref[Pipe], changed: threading.Event) -> bool:
-    """Wait until the reader wants something. Return False if it has gone."""
-    while True:
-        changed.clear()
-        pipe = reader()
-        if pipe is None or pipe.closed:
-            return False
-        if not pipe.full:
-            return True
-        del pipe
-        changed.wait()
-
-
-def _write(reader: weakref.ref[Pipe], piece: bytes) -> None:
-    pipe = reader()
-    if pipe is not None:
-        with contextlib.suppress(BrokenPipeError):  # the reader has gone just now
-            pipe.write(piece)
-
-
-def _end(reader: weakref.ref[Pipe], error: BaseException | None) -> None:
-    pipe = reader()
-    if pipe is not None:
-        pipe.end(error)
 
 
 def _close(pieces: Iterator[bytes]) -> None:
