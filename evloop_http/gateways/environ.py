@@ -20,7 +20,7 @@ from logging import getLogger
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from ..messages import Origin, Request, RequestHead, index_fields
+from ..messages import Origin, Request, RequestHead
 
 Environ = dict[str, Any]
 
@@ -142,8 +142,9 @@ class Environs:
 
     def _make_template(self, head: RequestHead, origin: Origin, path: str) -> Environ:
         variables = _VARIABLES
-        fields = head.headers.fields
-        template = {name: value for lower, (_, value) in index_fields(fields).items() if (name := variables[lower])}
+        template: Environ = {variable: value for lower, (_, value) in head.headers.index.items()
+                             if (variable := variables[lower])}
+        is_short = sum(map(len, template.values())) + len(head.target) <= _LONGEST
         template.update(self._extra)
         template["REQUEST_METHOD"] = head.method
         template["SCRIPT_NAME"], template["PATH_INFO"] = self._paths(head, path)
@@ -156,7 +157,7 @@ class Environs:
             template["CONTENT_LENGTH"] = str(head.content_length)
         if origin.scheme == "https":
             template["HTTPS"] = "on"
-        if len(head.target) + sum([len(name) + len(value) for name, (_, value) in fields]) <= _LONGEST:
+        if is_short:
             if len(self._templates) >= _KEPT:
                 self._templates.clear()
             self._templates[head, origin, path] = template

@@ -76,6 +76,13 @@ class Headers(Mapping[str, str]):
             self._fields = tuple((self._index or {}).items())
         return self._fields
 
+    @property
+    def index(self) -> Index:
+        """Each name once, in lower case, with its field: those of one name are joined. Not to be changed."""
+        if self._index is None:
+            self._index = index_fields(self.fields)
+        return self._index
+
     def __getitem__(self, name: str) -> str:
         if self._index is None:
             self._index = index_fields(self.fields)
