@@ -300,8 +300,10 @@ class Exchange:
             wait_for(answer, self, self._on_done)
 
     def _on_done(self, future: Late) -> None:
-        """The answer is there. In the thread that made it."""
-        self._line.promptly(self._on_outcome, future)
+        """The answer is there. In the thread that made it, or in the one that gave up on it."""
+        # Given up: this is the middle of something else, a refusal for example.
+        act_on = self._line.promptly if self._future is future else self._line.later
+        act_on(self._on_outcome, future)
 
     def _on_outcome(self, future: Late) -> None:
         """Respond with what has come. By now, perhaps nobody waits for it any more."""

@@ -23,6 +23,7 @@ from evloop_http.messages import (
     TooSlow,
     Upgrade,
 )
+from evloop_http.messages.pending import Pending
 from evloop_http.server.states import (
     NAMES,
     REQUEST_TRANSITIONS,
@@ -41,6 +42,7 @@ from fakes import (
     FakeNet,
     Later,
     SwitchedEcho,
+    Taker,
     Watcher,
     always,
     fake_nets,
@@ -178,6 +180,18 @@ def test_a_body_that_does_not_arrive_breaks_off_a_response_that_has_begun(serve:
     assert b"408" not in peer.got
     with pytest.raises(HTTPError):
         application.work()
+
+
+def test_a_body_that_breaks_off_before_its_application_has_begun_is_refused_once(
+        serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    application = Taker(Pending)  # which is cancelled in the middle of the refusal, and says so at once
+    net = serve(application)
+    peer = net.connect()
+    peer.send(b"POST /take HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nsome")
+    peer.end()
+    assert application.futures[0].cancelled()
+    assert peer.statuses == [400]
+    assert caplog.messages == []
 
 
 def test_a_response_that_ends_before_its_request_ends_the_connection_gently(serve: Serve) -> None:
