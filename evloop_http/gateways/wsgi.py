@@ -20,7 +20,7 @@ from __future__ import annotations
 from contextvars import Context
 
 from ..messages import GATHER, STREAM, Answer, HTTPError, Pipe, Preparation, Request, Response
-from ..threads.pool import Further, Threads
+from ..threads.pool import Further, Threads, is_worker
 from ..threads.streams import Streams
 from .calling import Application, Call
 from .environ import Environ, Environs
@@ -94,7 +94,8 @@ class WSGI:
             context = Context()
             return context.run(Call(request, context, False).answer, self.application, environ)  # type: ignore[return-value]
         if incoming is None:
-            job = self._threads.submit(self._work, request, environ)
+            job = self._threads.submit(self._work, request, environ,
+                                       call_soon=None if is_worker() else request.peer.call_soon)
         else:
             pipe = getattr(request, "pipe", incoming)
             pipe = pipe if isinstance(pipe, Pipe) else None

@@ -87,7 +87,7 @@ def test_an_error_may_begin_the_response_anew_while_nothing_is_sent(threads: int
     assert (reply.status, reply.headers["x-anew"], reply.body) == (404, "1", b"missing")
 
 
-MISTAKES: list[tuple[Callable[[Start], Any], str]] = [
+MISTAKES: list[tuple[Callable[[Any], Any], str]] = [
     (lambda start: [b"x"], "did not call start_response"),
     (lambda start: iterate([b"x"]), "did not call start_response"),
     (lambda start: [], "did not call start_response"),

@@ -34,8 +34,8 @@ def test_an_environ_is_one_that_pep_3333_describes(threads: int) -> None:
         environ = environ_of(client, "POST", "/a/b?c=d", body="hello", headers={"Content-Type": "text/x"})
     assert type(environ) is dict
     assert {name: value for name, value in environ.items() if name.isupper()} == {
-        "REQUEST_METHOD": "POST", "SCRIPT_NAME": "", "PATH_INFO": "/a/b", "QUERY_STRING": "c=d", "CONTENT_TYPE": "text/x",
-        "CONTENT_LENGTH": "5", "SERVER_NAME": "localhost", "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1",
+        "REQUEST_METHOD": "POST", "SCRIPT_NAME": "", "PATH_INFO": "/a/b", "QUERY_STRING": "c=d",
+        "CONTENT_TYPE": "text/x", "CONTENT_LENGTH": "5", "SERVER_NAME": "localhost", "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1",
         "SERVER_SOFTWARE": "evloop_http", "REMOTE_ADDR": "127.0.0.1", "REMOTE_PORT": "49152", "HTTP_HOST": "localhost",
         "REQUEST_URI": "/a/b?c=d", "RAW_URI": "/a/b?c=d"}
     assert environ["wsgi.version"] == (1, 0)
@@ -55,7 +55,8 @@ def test_each_request_has_an_environ_of_its_own() -> None:
 
 @pytest.mark.parametrize(("target", "info"), [
     ("/caf%C3%A9", "/caf\xc3\xa9"), ("/caf%E9", "/caf\xe9"), ("/%E9?a=%E9", "/\xe9"), ("/a%2Fb%25", "/a/b%"),
-    ("http://test.example:8080/%E9/x?y", "/\xe9/x"), ("http://test.example:8080", "/"), ("/%EF%BF%BD", "/\xef\xbf\xbd")])
+    ("http://test.example:8080/%E9/x?y", "/\xe9/x"), ("http://test.example:8080", "/"),
+    ("/%EF%BF%BD", "/\xef\xbf\xbd")])
 def test_a_path_is_bytes_read_as_latin_1(target: str, info: str) -> None:
     assert make(make_request("GET", target))["PATH_INFO"] == info
 
