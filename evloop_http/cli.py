@@ -27,6 +27,7 @@ from . import App, Limits, Server, StaticFiles, Timeouts, __version__, tls_conte
 from .app.hosts import is_loopback_address
 from .app.middleware.hosts import LOOPBACK, TrustedHosts
 from .ending import GRACE, Ending
+from .gateways.guessing import Kind, Undecided, adapted, kind_of
 from .messages import Application
 from .net.binding import bind_address
 from .net.certificates import ServerContext
@@ -40,7 +41,7 @@ An HTTP/1.1 and HTTPS server in pure Python.
 
   evloop-http demo                          the demo site: what this server can do, to click through
   evloop-http serve DIR                     the files of a directory
-  evloop-http run shop.web:app              the application `app` of the module shop.web
+  evloop-http run shop.web:app              the application `app` of the module shop.web: WSGI, ASGI or an App
   evloop-http run shop.web:create_app       ... or what its function create_app returns
 """
 
@@ -82,6 +83,7 @@ def make_parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="serve an application", epilog=EPILOG)
     run.add_argument("target", metavar="MODULE:APP", help="an application, or a function of no arguments that makes "
                      "one; the module is looked for in this directory first")
+    add_kind_options(run)
     run.set_defaults(make=make_target)
     for command in (demo, files, run):
         add_options(command)
@@ -135,6 +137,16 @@ def add_app_options(parser: argparse.ArgumentParser) -> None:
                         help="threads for handlers with stream=True (default: the application's own number, or 16)")
 
 
+def add_kind_options(parser: argparse.ArgumentParser) -> None:
+    """The options that say what an application is."""
+    kinds = parser.add_mutually_exclusive_group()
+    for kind in Kind:
+        kinds.add_argument(f"--{kind.name.lower()}", action="store_const", dest="kind", const=kind,
+                           help=f"it is {kind.value} (default: found out by the arguments that it takes)")
+    parser.add_argument("--threads", type=natural, metavar="N",
+                        help="threads for a WSGI application; 0 to call it in the loop (default: 8)")
+
+
 def add_host_option(parser: argparse.ArgumentParser) -> None:
     """The option of the commands whose application we know to need no other hosts."""
     parser.add_argument("--trusted-host", action="append", metavar="NAME", dest="trusted_hosts", default=[],
@@ -157,6 +169,14 @@ def permissions(text: str) -> int:
     if not 0 <= mode <= 0o777:
         raise argparse.ArgumentTypeError(f"{text} is not the mode of a socket; modes are 000 to 777")
     return mode
+
+
+def natural(text: str) -> int:
+    """A number from 0 up."""
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError("it must be at least 0")
+    return number
 
 
 def positive(text: str) -> int:
@@ -206,7 +226,23 @@ def make_files(options: argparse.Namespace, tls_port: int | None) -> Application
 
 
 def make_target(options: argparse.Namespace, tls_port: int | None) -> Application:
-    """What MODULE:APP names."""
+    """What MODULE:APP names, as an application of ours; what it is goes to `options.kind`."""
+    target = find_target(options)
+    application: Any = target() if is_factory(target, options.kind is not None) else target
+    if not callable(application):
+        raise Mistake(f"{options.target} made {type(application).__name__}, which is no application")
+    try:
+        options.kind = options.kind or kind_of(application)
+    except Undecided as doubt:
+        raise Mistake(f"cannot tell what {options.target} is: {doubt}; if it is one all the same, say --wsgi, --asgi "
+                      "or --native") from None
+    if options.threads is not None and options.kind is not Kind.WSGI:
+        raise Mistake(f"--threads is for a WSGI application, and {options.target} is {options.kind.value}")
+    return adapted(application, options.kind, options.threads)
+
+
+def find_target(options: argparse.Namespace) -> Callable[..., Any]:
+    """Import the module of MODULE:APP, and return what has the name."""
     module_name, colon, name = options.target.partition(":")
     if not module_name or not colon or not name or module_name.startswith("."):
         raise Mistake(f"{options.target!r} is not MODULE:APP, such as shop.web:app")
@@ -222,20 +258,22 @@ def make_target(options: argparse.Namespace, tls_port: int | None) -> Applicatio
         target = getattr(target, part, None)
     if not callable(target):
         raise Mistake(f"module {module_name} has no application {name!r}")
-    application: Any = target() if is_factory(target) else target
-    if not callable(application):
-        raise Mistake(f"{options.target} made {type(application).__name__}, which is no application")
-    return application  # type: ignore[no-any-return]
+    return target  # type: ignore[no-any-return]
 
 
-def is_factory(target: Callable[..., Any]) -> bool:
-    """Whether `target` makes an application: an application takes a request, a factory nothing."""
+def is_factory(target: Callable[..., Any], is_known: bool) -> bool:
+    """Whether `target` makes an application: an application takes arguments, a factory nothing.
+
+    Args:
+        is_known: whether the user has said what it is; then, what takes any arguments takes those of an application.
+    """
     import inspect
     try:
-        inspect.signature(target).bind()
+        signature = inspect.signature(target)
+        signature.bind()
     except (TypeError, ValueError):
         return False
-    return True
+    return not (is_known and any(one.kind is one.VAR_POSITIONAL for one in signature.parameters.values()))
 
 
 # Serving
@@ -389,7 +427,7 @@ def configure_logging(options: argparse.Namespace) -> None:
 def print_banner(server: Server, options: argparse.Namespace, out: TextIO) -> None:
     """Say what is served and where; in colour only where somebody looks on."""
     what = {"demo": "the demo site", "serve": f"files of {os.path.abspath(getattr(options, 'directory', '.'))}",
-            "run": getattr(options, "target", "")}[options.command]
+            "run": f"{options.kind.value}, {options.target}" if options.command == "run" else ""}[options.command]
     coloured = out.isatty() and "NO_COLOR" not in os.environ
     before, behind = ("\x1b[1;36m", "\x1b[0m") if coloured else ("", "")
     print(f"evloop_http {__version__}: {what}", file=out)

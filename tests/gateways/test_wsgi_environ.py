@@ -10,8 +10,8 @@ import tempfile
 import threading
 from contextlib import closing
 from pathlib import Path
+from wsgiref import validate
 from wsgiref.util import request_uri
-from wsgiref.validate import check_environ
 
 import pytest
 
@@ -35,7 +35,8 @@ def test_an_environ_is_one_that_pep_3333_describes(threads: int) -> None:
     assert type(environ) is dict
     assert {name: value for name, value in environ.items() if name.isupper()} == {
         "REQUEST_METHOD": "POST", "SCRIPT_NAME": "", "PATH_INFO": "/a/b", "QUERY_STRING": "c=d",
-        "CONTENT_TYPE": "text/x", "CONTENT_LENGTH": "5", "SERVER_NAME": "localhost", "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1",
+        "CONTENT_TYPE": "text/x", "CONTENT_LENGTH": "5", "SERVER_NAME": "localhost", "SERVER_PORT": "80",
+        "SERVER_PROTOCOL": "HTTP/1.1",
         "SERVER_SOFTWARE": "evloop_http", "REMOTE_ADDR": "127.0.0.1", "REMOTE_PORT": "49152", "HTTP_HOST": "localhost",
         "REQUEST_URI": "/a/b?c=d", "RAW_URI": "/a/b?c=d"}
     assert environ["wsgi.version"] == (1, 0)
@@ -228,4 +229,4 @@ def test_the_validator_of_the_standard_library_accepts_the_environ_of_every_sche
         environ = Environs("/x", {"wsgi.multithread": True, "wsgi.multiprocess": False}).make(
             Request(make_request().head, b"", Peer("192.0.2.1", 5, Origin(("127.0.0.1", 1), scheme))))
         environ["wsgi.input"] = sys.stdin
-        check_environ(environ)  # type: ignore[attr-defined]
+        validate.check_environ(environ)  # type: ignore[attr-defined]

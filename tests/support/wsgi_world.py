@@ -21,7 +21,7 @@ BOTH = [2, 0]
 
 def validated(application: Application, threads: int = 2, **options: Any) -> WSGI:
     """The gateway of an application that must not see the server break a rule, nor break one itself."""
-    return WSGI(validator(application), threads, **options)  # type: ignore[arg-type]
+    return WSGI(validator(application), threads, **options)
 
 
 @contextmanager
