@@ -164,7 +164,8 @@ class Upgrade(Response):
     """The end of HTTP on a connection: what follows belongs to another protocol (RFC 9110 §7.8).
 
     The answer is 101, or 200 to a `CONNECT`; then every byte of the connection goes to `protocol` (see
-    `switching.SwitchedProtocol`), in the loop's thread.
+    `switching.SwitchedProtocol`), in the loop's thread. If the answer cannot be sent, because the client has left for
+    example, the protocol is told `on_close`.
 
     Args:
         protocol: who speaks from then on.
@@ -175,7 +176,7 @@ class Upgrade(Response):
         ValueError: a header holds CR, LF or NUL, or its name is not a token.
     """
 
-    __slots__ = ("name", "protocol")
+    __slots__ = ("_is_taken", "name", "protocol")
 
     def __init__(self, protocol: SwitchedProtocol, name: str = "", headers: HeaderSource = ()) -> None:
         super().__init__(headers=headers)
@@ -183,6 +184,18 @@ class Upgrade(Response):
         self.body = iter(())  # there is none, and it is not bytes: a response of bytes is HTTP's
         self.protocol = protocol
         self.name = make_field("Upgrade", name)[1][1]
+        self._is_taken = False
+
+    def take(self) -> SwitchedProtocol:
+        """Return the protocol, which has the connection from now on. For whoever makes the switch."""
+        self._is_taken = True
+        return self.protocol
+
+    def close(self) -> None:
+        """Tell the protocol that it will not have the connection, unless it has it."""
+        if not self._is_taken:
+            self._is_taken = True
+            self.protocol.on_close()
 
 
 class HTTPError(Exception):

@@ -6,16 +6,37 @@ a `Channel` to write to.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from .request import Peer
 
 
 class Channel(Protocol):
-    """A connection after HTTP, as the protocol sees it that took it over. Only the loop's thread may use it."""
+    """A connection after HTTP, as the protocol sees it that took it over. Only the loop's thread may use it.
+
+    The exceptions are `later`, and `queued` as a figure that may be old already.
+    """
 
     @property
     def peer(self) -> Peer: ...
+
+    @property
+    def queued(self) -> int:
+        """Bytes that the socket has not accepted yet."""
+
+    def time(self) -> float:
+        """Return the seconds of the loop's clock."""
+
+    def wake_in(self, seconds: float, callback: Callable[[], object]) -> None:
+        """Call back once in `seconds`, in place of an earlier wish. From now on, silence does not end the connection.
+
+        A protocol that keeps time by itself decides what silence means. The deadline for a peer that takes nothing of
+        what is queued remains.
+        """
+
+    def later(self, act: Callable[..., object], *args: object) -> None:
+        """Have `act` called in a turn of this connection, even if that has been closed by then. Safe from any thread."""
 
     def write(self, data: bytes) -> bool:
         """Send `data`. Return False if much is queued already: wait for `on_writable` before writing more."""
@@ -39,7 +60,8 @@ class Channel(Protocol):
 class SwitchedProtocol(Protocol):
     """What speaks on a connection after `Upgrade`. Everything is called in the loop's thread.
 
-    A connection that is silent for `Timeouts.idle`, or takes nothing of what is queued for `Timeouts.write`, is closed.
+    A connection that is silent for `Timeouts.idle` (unless the protocol keeps time by itself, see `Channel.wake_in`), or
+    takes nothing of what is queued for `Timeouts.write`, is closed.
     """
 
     def on_start(self, channel: Channel) -> None:
@@ -58,4 +80,4 @@ class SwitchedProtocol(Protocol):
         """The server stops: finish, and `close`. What is open when the grace is over is closed."""
 
     def on_close(self) -> None:
-        """The connection has ended, whichever side ended it."""
+        """The connection has ended, whichever side ended it. Without `on_start`: it ended before it could be yours."""

@@ -456,6 +456,8 @@ class Connection:
             self._refuse(HTTPError(408, "The request took too long to arrive.").response())
         elif state is IDLE:
             self._end_idle()
+        elif self._successor is not None:
+            self._successor.expire()
         else:
             self.close()
 

@@ -335,6 +335,7 @@ class Exchange:
                 raise RuntimeError("protocols are switched behind a request, not within it")
             data = self._shared.encoder.encode_upgrade(response, head)
         except Exception as error:
+            close_quietly(response)
             self._begin_response(error_response(head, error))
             return
         outlet = self._line.outlet
@@ -343,7 +344,7 @@ class Exchange:
         outlet.write(data)
         if not self.is_over():  # the socket may have gone
             self._set_responding(SENT)
-            self._line.switch(response.protocol)
+            self._line.switch(response.take())
 
     def _begin_response(self, response: Response) -> None:
         outlet, encoder, head = self._line.outlet, self._shared.encoder, self.head

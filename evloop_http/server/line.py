@@ -71,6 +71,9 @@ class Successor(Protocol):
     def write_on(self) -> None:
         """Record that there is room in the queue again."""
 
+    def expire(self) -> None:
+        """Act on the deadline, which has passed."""
+
     def drain(self) -> None:
         """Come to an end soon: the server stops."""
 

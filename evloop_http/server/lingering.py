@@ -47,6 +47,9 @@ class Lingering:
     def write_on(self) -> None:
         pass
 
+    def expire(self) -> None:
+        self._close()
+
     def drain(self) -> None:
         pass
 

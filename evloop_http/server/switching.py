@@ -2,8 +2,8 @@
 
 The connection stays what it was: counted, drained when the server stops, and under a deadline. It is closed
 when nothing has moved in either direction for `Timeouts.idle`, or when the peer takes nothing of what is
-queued for `Timeouts.write`. A protocol whose connections may be silent for longer sends something now and then
-(WebSocket has pings).
+queued for `Timeouts.write`. A protocol whose connections may be silent for longer keeps time by itself: with its first
+`wake_in` the deadline for silence is its own (WebSocket has pings). All of this is the one timer of the connection.
 
 A protocol is the host's code. An exception that it raises is logged and ends its connection.
 """
@@ -40,6 +40,7 @@ class SwitchedLine(Protocol):
     @property
     def peer(self) -> Peer: ...
     def update_now(self) -> None: ...
+    def later(self, act: Callable[..., None], *args: object) -> None: ...
     def abort(self) -> None: ...
     def linger(self) -> None: ...
     def close(self) -> None: ...
@@ -62,8 +63,8 @@ _NOBODY = _Nobody()
 class SwitchedChannel:
     """What a protocol is given to write to; see `messages.Channel`."""
 
-    __slots__ = ("_connection", "_ending", "_is_called", "_moved", "_paused", "_protocol", "_rest", "_shared",
-                 "_transport", "_waits", "_written")
+    __slots__ = ("_alarm", "_alarm_at", "_connection", "_ending", "_is_called", "_moved", "_paused", "_protocol", "_rest",
+                 "_shared", "_transport", "_waits", "_written")
 
     def __init__(self, connection: SwitchedLine, transport: Transport, protocol: SwitchedProtocol,
                  shared: Shared) -> None:
@@ -72,6 +73,8 @@ class SwitchedChannel:
         self._protocol = protocol
         self._shared = shared
         self._moved = self._written = shared.reactor.time()  # when anything moved, and when the peer took something
+        self._alarm: Callable[[], object] | None = None  # the protocol keeps time: what to call, and when
+        self._alarm_at = 0.0
         self._rest = b""  # what arrived behind the request
         self._paused = False
         self._waits = False      # the protocol waits for room
@@ -89,7 +92,7 @@ class SwitchedChannel:
     def wants(self) -> tuple[bool, float]:
         """Return whether the socket is to be read, and until when, in seconds of the reactor's clock."""
         seconds = self._shared.timeouts
-        deadline = self._moved + seconds.idle
+        deadline = self._alarm_at if self._alarm is not None else self._moved + seconds.idle
         if self._transport.queued:
             deadline = min(deadline, self._written + seconds.write)
         return not self._paused and self._ending is not CLOSING, deadline
@@ -132,6 +135,17 @@ class SwitchedChannel:
             self._call(self._protocol.on_writable)
         self._finish()
 
+    def expire(self) -> None:
+        """A deadline has passed: that of the protocol, or one that ends the connection."""
+        now = self._shared.reactor.time()
+        if self._transport.queued and now >= self._written + self._shared.timeouts.write:
+            self._connection.close()
+        elif self._alarm is None:
+            self._connection.close()
+        elif now >= self._alarm_at:
+            alarm, self._alarm_at = self._alarm, float("inf")
+            self._call(alarm)
+
     def drain(self) -> None:
         """The server stops."""
         self._call(self._protocol.on_stop)
@@ -139,9 +153,10 @@ class SwitchedChannel:
     def note_closed(self) -> None:
         """The connection has ended."""
         protocol, self._protocol = self._protocol, _NOBODY  # which may keep this channel
+        self._alarm = None
         self._call(protocol.on_close)
 
-    def _call(self, notify: Callable[..., None], *args: object) -> None:
+    def _call(self, notify: Callable[..., object], *args: object) -> None:
         self._is_called = True
         try:
             notify(*args)
@@ -152,6 +167,25 @@ class SwitchedChannel:
             self._is_called = False
 
     # For the protocol
+
+    @property
+    def queued(self) -> int:
+        """Bytes that the socket has not accepted yet."""
+        return self._transport.queued
+
+    def time(self) -> float:
+        """Return the seconds of the loop's clock."""
+        return self._shared.reactor.time()
+
+    def wake_in(self, seconds: float, callback: Callable[[], object]) -> None:
+        """Call back once in `seconds`, and leave it to the protocol what silence means."""
+        self._alarm = callback
+        self._alarm_at = self._shared.reactor.time() + seconds
+        self._settle()
+
+    def later(self, act: Callable[..., object], *args: object) -> None:
+        """Have `act` called in a turn of this connection. Safe from any thread."""
+        self._connection.later(self._call, act, *args)
 
     def write(self, data: bytes) -> bool:
         """Send `data`. Return False if much is queued already: wait for `on_writable` before writing more.

@@ -339,3 +339,107 @@ def test_an_application_that_makes_tunnels_answers_connect() -> None:
     assert b"Content-Length" not in peer.got
     net.finish()
     net.close()
+
+
+# A protocol that keeps time by itself
+
+class Timekeeper(SwitchedEcho):
+    def on_start(self, channel: Channel) -> None:
+        super().on_start(channel)
+        channel.wake_in(10, self.on_alarm)
+
+    def on_alarm(self) -> None:
+        self.events.append("alarm")
+        if self.events.count("alarm") < 30:
+            self.channel.wake_in(10, self.on_alarm)
+
+
+def test_a_protocol_that_keeps_time_is_woken_and_not_closed_for_its_silence() -> None:
+    protocol = Timekeeper()
+    net = FakeNet(lambda request: Upgrade(protocol, "echo"), timeouts=Timeouts(idle=75))
+    peer = net.connect()
+    peer.send(GET)
+    for seconds in (9, 2, 10, 10, 60):
+        net.advance(seconds)
+    assert protocol.events == ["alarm"] * 4
+    for _ in range(30):
+        net.advance(10)
+    assert protocol.events == ["alarm"] * 30
+    net.advance(1000)
+    assert peer.state() == "switched"
+    assert protocol.channel.time() == net.clock.seconds
+    net.finish()
+    net.close()
+
+
+def test_a_later_wish_takes_the_place_of_an_earlier_one() -> None:
+    protocol = SwitchedEcho()
+    net = FakeNet(lambda request: Upgrade(protocol, "echo"))
+    net.connect().send(GET)
+    protocol.channel.wake_in(50, lambda: protocol.events.append("first"))
+    protocol.channel.wake_in(5, lambda: protocol.events.append("second"))
+    net.advance(6)
+    net.advance(50)
+    assert protocol.events == ["second"]
+    net.finish()
+    net.close()
+
+
+def test_a_protocol_that_keeps_time_is_closed_when_its_peer_takes_nothing() -> None:
+    protocol = Timekeeper()
+    net = FakeNet(lambda request: Upgrade(protocol, "echo"), timeouts=Timeouts(write=30))
+    peer = net.connect()
+    peer.send(GET)
+    peer.sock.room = 0
+    peer.send(b"echo")
+    assert protocol.channel.queued == 4
+    for _ in range(3):
+        net.advance(9)
+    assert peer.state() == "switched"
+    net.advance(9)
+    assert peer.state() == "closed"
+    assert protocol.events == ["alarm", "closed"]
+    net.close()
+
+
+def test_a_failing_alarm_is_logged_and_ends_the_connection(caplog: pytest.LogCaptureFixture) -> None:
+    protocol = SwitchedEcho()
+    net = FakeNet(lambda request: Upgrade(protocol, "echo"))
+    peer = net.connect()
+    peer.send(GET)
+    protocol.channel.wake_in(1, lambda: [].pop())
+    net.advance(2)
+    assert peer.state() == "closed"
+    assert "pop from empty list" in caplog.text
+    net.close()
+
+
+def test_another_thread_has_something_done_in_a_turn_of_the_connection(connect: Callable[..., Any]) -> None:
+    protocol = SwitchedEcho()
+    _, client = connect(application=lambda request: Upgrade(protocol, "echo"))
+    switched(client, note=False)
+    client.sendall(b"x")
+    assert read_exactly(client, 1) == b"x"
+    protocol.channel.later(protocol.channel.write, b"from elsewhere")
+    assert read_exactly(client, 14) == b"from elsewhere"
+
+
+def test_a_protocol_whose_client_left_before_the_switch_is_told_so() -> None:
+    protocol, later = SwitchedEcho(), Later()
+    net = FakeNet(later)
+    peer = net.connect()
+    peer.send(GET)
+    peer.reset()
+    later.futures[0].set_result(Upgrade(protocol, "echo"))
+    net.settle()
+    assert protocol.events == ["closed"]
+    net.close()
+
+
+def test_a_protocol_is_told_when_the_switch_cannot_be_made() -> None:
+    protocol = SwitchedEcho()
+    net = FakeNet(lambda request: Upgrade(protocol, "echo"))
+    net.connect().send(b"GET / HTTP/1.0\r\n\r\n")
+    assert protocol.events == ["closed"]
+    net.finish()
+    net.close()
