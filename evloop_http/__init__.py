@@ -57,6 +57,7 @@ The house, in the order in which it is best read:
         guest             Guest: a descriptor and a timer in a host that calls back
         asyncio tk glib qt trio gevent    one host each, loaded when it is used
     app/                Request in, Response out; no sockets
+    websocket/          messages both ways: handshake, frames, deadlines, handlers of three kinds; no sockets
 
     JOINT               the one room that knows http1 and net
     server/
@@ -108,6 +109,7 @@ if TYPE_CHECKING:
     from .observe.access import AccessLog
     from .server import Server
     from .server.states import Timeouts
+    from .websocket import AsyncWebSocket, CallbackWebSocket, WebSocket, broadcast
 
 __version__ = "0.1.0"
 
@@ -137,11 +139,16 @@ _HOME = {
     "Timer": "net.timers",
     "Server": "server",
     "tls_context": "net.certificates",
+    "AsyncWebSocket": "websocket",
+    "CallbackWebSocket": "websocket",
+    "WebSocket": "websocket",
+    "broadcast": "websocket",
 }
 
-__all__ = ["READ", "WRITE", "AccessLog", "App", "EventStream", "FileBody", "HTTPError", "Headers", "Limits",
-           "Observer", "Peer", "Pending", "Pipe", "ProtocolError", "Reactor", "Request", "Response", "Server",
-           "StaticFiles", "Templates", "Timeouts", "Timer", "Upgrade", "after", "tls_context"]
+__all__ = ["READ", "WRITE", "AccessLog", "App", "AsyncWebSocket", "CallbackWebSocket", "EventStream", "FileBody",
+           "HTTPError", "Headers", "Limits", "Observer", "Peer", "Pending", "Pipe", "ProtocolError", "Reactor",
+           "Request", "Response", "Server", "StaticFiles", "Templates", "Timeouts", "Timer", "Upgrade", "WebSocket",
+           "after", "broadcast", "tls_context"]
 
 
 def __getattr__(name: str) -> Any:

@@ -46,18 +46,20 @@ RULES = {
     "http1": Rule(names("messages"), NO_SOCKETS | names("time os logging threading")),
     "net": Rule(names(""), names("http urllib email")),
     "loops": Rule(names("net")),
-    "app": Rule(names("messages threads"), NO_SOCKETS, optional=True),
+    # It registers handlers of WebSockets as routes: the room is loaded when the first one is.
+    "app": Rule(names("messages threads websocket"), NO_SOCKETS, optional=True),
     "gateways": Rule(names("messages threads"), NO_SOCKETS),
+    "websocket": Rule(names("messages threads"), NO_SOCKETS, optional=True),
     # joint
     "server": Rule(names("messages http1 net loops"), NO_SOCKETS | {"time"}),
     # roof
     "observe": Rule(names("messages"), names("socket ssl")),
-    "testing": Rule(names("messages http1 server")),
+    "testing": Rule(names("messages http1 server websocket")),
     "cli": Rule(names("messages threads http1 net app gateways server observe testing demo ending __init__"),
                 optional=True),
     "ending": Rule(names("server")),
-    "demo": Rule(names("messages threads http1 net app server observe testing __init__"), optional=True),
-    "__init__": Rule(names("messages threads http1 net app server observe testing")),
+    "demo": Rule(names("messages threads http1 net app server websocket observe testing __init__"), optional=True),
+    "__init__": Rule(names("messages threads http1 net app server websocket observe testing")),
     "__main__": Rule(names("cli")),
 }
 
@@ -79,6 +81,8 @@ ON_REQUEST = {
     f"{PACKAGE}.loops.trio": names("trio"),
     f"{PACKAGE}.testing.pytest_plugin": names("pytest"),
 }
+#: What needs an extra too, and is imported by functions of ours: when somebody wants what the extra is for.
+ON_DEMAND = {f"{PACKAGE}.websocket.frames": names("websockets")}
 
 
 class Import(NamedTuple):
@@ -156,7 +160,7 @@ def breaches(module: str, source: str, is_package: bool = False) -> list[str]:
         return [f"{module} belongs to no room"]
     reader = ImportReader(module if is_package else ".".join(parts[:-1]))
     reader.visit(ast.parse(source))
-    brought = ON_REQUEST.get(module, frozenset())
+    brought = (ON_REQUEST | ON_DEMAND).get(module, frozenset())
     return [
         f"{module}, line {found.line}: {breach} ({found.target})"
         for found in reader.found
@@ -217,7 +221,8 @@ def test_the_parser_alone_loads_no_socket_no_ssl_and_no_selector() -> None:
 
 
 def test_everything_but_the_demo_is_imported_without_any_extra() -> None:
-    core = [module for module in modules() if room_of(module) not in ("demo", "__main__") and module not in ON_REQUEST]
+    core = [module for module in modules() if room_of(module) not in ("demo", "__main__")
+            and module not in ON_REQUEST | ON_DEMAND]
     result = python("-c", "".join(f"import {module}\n" for module in core))
     assert (result.returncode, result.stderr) == (0, "")
 

@@ -31,7 +31,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import partial, update_wrapper
 from typing import Any, TypeVar
 
 from ..messages import FOLLOW, GATHER, STREAM, Answer, HTTPError, Preparation, Response
@@ -63,6 +63,10 @@ def _never(request: Request, **params: Any) -> Any:
     raise RuntimeError("a middleware whose `refuses` returned True has called call_next")
 
 
+def _no_handler(handler: Any) -> Any:
+    raise TypeError("a WebSocket with on_message has no other handler: call app.websocket(...), and decorate nothing")
+
+
 _NEVER = Route(_never, is_refusal=True)
 
 
@@ -74,6 +78,8 @@ class App:
         queue: such requests that may wait for a thread, and as many for one of `streams`; more are answered with 503.
         streams: threads for handlers registered with `stream=True`. While others wait for one of them, the slowest
             upload is answered with 408 (see `threads.streams`).
+        websockets: threads for handlers of WebSockets that wait (see `websocket`): each keeps its thread for as long as
+            its client is there, so these are threads of their own. Beyond them, 503.
         debug: whether a client on this machine is shown the traceback of an unexpected error (see `debug`).
         redirect_slashes: whether `/users/` is redirected to `/users` where only that is registered, and
             the other way round.
@@ -84,8 +90,8 @@ class App:
     #: the class of the requests that the server makes for this application
     request_class = Request
 
-    def __init__(self, *, threads: int = 8, queue: int = 64, streams: int = 16, debug: bool = False,
-                 redirect_slashes: bool = True, needs_loop: bool = False) -> None:
+    def __init__(self, *, threads: int = 8, queue: int = 64, streams: int = 16, websockets: int = 64,
+                 debug: bool = False, redirect_slashes: bool = True, needs_loop: bool = False) -> None:
         self.router = Router(redirect_slashes=redirect_slashes)
         self._errors = ErrorHandlers(debug)
         self._middleware: list[Middleware] = []
@@ -96,6 +102,8 @@ class App:
         self.threads = Threads(threads, queue)
         #: the threads of handlers registered with `stream=True`
         self.stream_threads = Streams(streams, queue)
+        #: the threads of handlers registered with `websocket`. Nobody waits for one: it may not be free for hours
+        self.websocket_threads = Threads(websockets, queue=0)
 
     @property
     def debug(self) -> bool:
@@ -171,6 +179,54 @@ class App:
     def delete(self, pattern: str, *, threaded: bool = False, name: str | None = None) -> Callable[[H], H]:
         """`route` for DELETE."""
         return self.route(pattern, ["DELETE"], threaded=threaded, name=name)
+
+    def websocket(self, pattern: str, *, name: str | None = None, on_open: Callable[..., Any] | None = None,
+                  on_message: Callable[..., Any] | None = None, on_close: Callable[..., Any] | None = None,
+                  **options: Any) -> Callable[[H], H]:
+        """Register a handler of WebSockets for a path or a pattern (RFC 6455). Needs the extra `websocket`.
+
+        It receives the request, the WebSocket, and the parameters of the path. There are three kinds:
+
+        * `def chat(request, ws)` runs in a thread: `for message in ws: ws.send(message)`. See `websocket.WebSocket`.
+        * `async def chat(request, ws)` runs as a task: `async for message in ws: await ws.send(message)`. See
+          `websocket.AsyncWebSocket`.
+        * with `on_message=` there is no handler to decorate: the loop calls `on_message(ws, message)`, which must not
+          wait. It is the cheapest. See `websocket.callbacks.Callbacks` and `CallbackWebSocket`.
+
+        The handshake is answered when the handler accepts, sends or receives. Before that it may refuse: by any
+        response that it returns, or by an `HTTPError`. When it returns, the WebSocket is closed with 1000; when it
+        fails, with 1011.
+
+        Args:
+            on_open: with `on_message`, called before the handshake is answered.
+            on_close: with `on_message`, called with `ws`, the code and the reason when it is closed.
+            options: see `websocket.Options`: subprotocols, headers, origins, compression, limits and deadlines.
+
+        Raises:
+            RuntimeError: the library is not installed.
+            TypeError: there is no such option, or `on_open` or `on_close` without `on_message`.
+            ValueError: as `route`; or an option has a bad value.
+        """
+        # Not at the top: the room is loaded by those who use it.
+        from .. import websocket as room
+        room.check_library()
+        chosen = room.Options(**options)
+        if on_message is not None:
+            endpoint = room.callback_endpoint(room.Callbacks(on_message, on_open, on_close), chosen)
+            self.router.add(pattern, ["GET"], update_wrapper(endpoint, on_message), name=name)
+            return _no_handler
+        if on_open is not None or on_close is not None:
+            raise TypeError("on_open and on_close go with on_message; a handler sees both by itself")
+
+        def register(handler: H) -> H:
+            if is_coroutine_function(handler):
+                self._needs_loop = True
+                endpoint = room.async_endpoint(handler, chosen)
+            else:
+                endpoint = room.threaded_endpoint(handler, chosen, self.websocket_threads)
+            self.router.add(pattern, ["GET"], update_wrapper(endpoint, handler), name=name)
+            return handler
+        return register
 
     def mount(self, prefix: str, application: Callable[[Any], Any], *, name: str | None = None) -> None:
         """Hand everything below `prefix` to another application: an `App`, `StaticFiles`, a function.
@@ -445,6 +501,7 @@ class App:
         """End the worker threads, of mounted applications too. They are started anew if a request comes."""
         self.threads.close()
         self.stream_threads.close()
+        self.websocket_threads.close()
         for mounted in self.router.mounted():
             mounted.close()
 

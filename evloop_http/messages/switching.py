@@ -36,7 +36,7 @@ class Channel(Protocol):
         """
 
     def later(self, act: Callable[..., object], *args: object) -> None:
-        """Have `act` called in a turn of this connection, even if that has been closed by then. Safe from any thread."""
+        """Have `act` called in a turn of this connection, even if that is closed by then. Safe from any thread."""
 
     def write(self, data: bytes) -> bool:
         """Send `data`. Return False if much is queued already: wait for `on_writable` before writing more."""
@@ -60,8 +60,8 @@ class Channel(Protocol):
 class SwitchedProtocol(Protocol):
     """What speaks on a connection after `Upgrade`. Everything is called in the loop's thread.
 
-    A connection that is silent for `Timeouts.idle` (unless the protocol keeps time by itself, see `Channel.wake_in`), or
-    takes nothing of what is queued for `Timeouts.write`, is closed.
+    A connection that is silent for `Timeouts.idle`, or takes nothing of what is queued for `Timeouts.write`, is closed.
+    The first does not hold for a protocol that keeps time by itself; see `Channel.wake_in`.
     """
 
     def on_start(self, channel: Channel) -> None:

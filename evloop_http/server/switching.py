@@ -63,8 +63,8 @@ _NOBODY = _Nobody()
 class SwitchedChannel:
     """What a protocol is given to write to; see `messages.Channel`."""
 
-    __slots__ = ("_alarm", "_alarm_at", "_connection", "_ending", "_is_called", "_moved", "_paused", "_protocol", "_rest",
-                 "_shared", "_transport", "_waits", "_written")
+    __slots__ = ("_alarm", "_alarm_at", "_connection", "_ending", "_is_called", "_moved", "_paused", "_protocol",
+                 "_rest", "_shared", "_transport", "_waits", "_written")
 
     def __init__(self, connection: SwitchedLine, transport: Transport, protocol: SwitchedProtocol,
                  shared: Shared) -> None:
@@ -138,9 +138,8 @@ class SwitchedChannel:
     def expire(self) -> None:
         """A deadline has passed: that of the protocol, or one that ends the connection."""
         now = self._shared.reactor.time()
-        if self._transport.queued and now >= self._written + self._shared.timeouts.write:
-            self._connection.close()
-        elif self._alarm is None:
+        is_stuck = self._transport.queued and now >= self._written + self._shared.timeouts.write
+        if is_stuck or self._alarm is None:
             self._connection.close()
         elif now >= self._alarm_at:
             alarm, self._alarm_at = self._alarm, float("inf")
