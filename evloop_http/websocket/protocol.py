@@ -370,7 +370,7 @@ class WebSocketProtocol:
         """Receive again. Loop."""
         if not self._paused or self.state is CLOSED:
             return
-        self._paused = False
+        self._paused = self._pinged = False
         self._heard = self._channel.time()
         if self._has_rest or self._pumping:
             self._yield_turn()  # not at once: this may be a listener's call out of the midst of that
@@ -524,10 +524,13 @@ class WebSocketProtocol:
     def _on_alarm(self) -> None:
         options, channel = self._options, self._channel
         now = channel.time()
-        if self._pinged or self.state is CLOSING:
+        if self.state is CLOSING:
             self.cut_off()
-        elif self._paused or self._yields:
+        elif self._paused or self._yields:  # `resume` begins the silence anew
+            self._pinged = False
             channel.wake_in(options.ping_interval, self._on_alarm)
+        elif self._pinged:
+            self.cut_off()
         elif now < self._heard + options.ping_interval:
             channel.wake_in(self._heard + options.ping_interval - now, self._on_alarm)
         else:
