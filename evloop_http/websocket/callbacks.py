@@ -54,12 +54,12 @@ class CallbackWebSocket(BaseSocket[Any]):
             TypeError: the message is neither text nor bytes.
         """
         protocol = self._protocol
+        if protocol.behind > BEHIND:
+            protocol.cut_off()
         protocol.send(message)
         if not protocol.full:
             return True
-        if protocol.behind > BEHIND:
-            protocol.cut_off()
-        elif protocol.is_home():
+        if protocol.is_home():
             protocol.pause()
         return False
 

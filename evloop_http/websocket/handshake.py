@@ -131,6 +131,7 @@ def _is_same_host(origin: str, host: str) -> bool:
 
 def _offered(headers: Headers) -> tuple[str, ...]:
     names = [name.strip() for value in headers.get_all("Sec-WebSocket-Protocol") for name in value.split(",")]
+    names = [name for name in names if name]  # RFC 9110 §5.6.1.2: what is empty in a list is ignored
     if not all(map(is_token, names)):
         raise HTTPError(400, "Sec-WebSocket-Protocol is a list of tokens.")
     return tuple(names)
