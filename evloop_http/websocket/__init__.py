@@ -22,7 +22,7 @@ The room knows the vocabulary and threads. It must not know sockets, a reactor, 
 from .broadcasting import broadcast
 from .callbacks import Callbacks, CallbackWebSocket
 from .coroutine import AsyncWebSocket
-from .endpoints import async_endpoint, callback_endpoint, is_coroutine, threaded_endpoint
+from .endpoints import async_endpoint, callback_endpoint, threaded_endpoint
 from .handshake import Offer, negotiate
 from .options import Options, check_library
 from .protocol import Disconnected, Listener, WebSocketProtocol
@@ -30,4 +30,4 @@ from .threaded import WebSocket
 
 __all__ = ["AsyncWebSocket", "CallbackWebSocket", "Callbacks", "Disconnected", "Listener", "Offer", "Options",
            "WebSocket", "WebSocketProtocol", "async_endpoint", "broadcast", "callback_endpoint", "check_library",
-           "is_coroutine", "negotiate", "threaded_endpoint"]
+           "negotiate", "threaded_endpoint"]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
-from concurrent.futures import Future
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..messages import HTTPError, Request, Response
+from ..messages.pending import Pending
 from ..threads.pool import Threads
 from .callbacks import Callbacks, CallbackWebSocket
 from .coroutine import AsyncWebSocket
@@ -20,21 +19,13 @@ if TYPE_CHECKING:
     import asyncio
 
 
-def is_coroutine(handler: Callable[..., Any]) -> bool:
-    """Return whether a handler is `async def`: a function, a method, a partial of one, or an object with `__call__`."""
-    while isinstance(handler, partial):
-        handler = handler.func
-    call = getattr(type(handler), "__call__", None)  # noqa: B004 - the method, not whether there is one
-    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(call)
-
-
-def threaded_endpoint(handler: Callable[..., Any], options: Options, threads: Threads) -> Callable[..., Future[Any]]:
+def threaded_endpoint(handler: Callable[..., Any], options: Options, threads: Threads) -> Callable[..., Pending[Any]]:
     """Return the endpoint of a handler that runs in a thread of its own for as long as its client is there.
 
     Args:
         threads: where it runs. They should be for such handlers only: a chat may last for hours.
     """
-    def endpoint(request: Request, **params: Any) -> Future[Any]:
+    def endpoint(request: Request, **params: Any) -> Pending[Any]:
         ws = WebSocket(request, negotiate(request, options))
         if threads.submit(_run, handler, ws, params) is None:
             raise HTTPError(503, "The server has too many WebSockets open.", {"Retry-After": "10"})
@@ -53,11 +44,11 @@ def _run(handler: Callable[..., Any], ws: WebSocket, params: dict[str, Any]) -> 
 _tasks: set[asyncio.Task[None]] = set()
 
 
-def async_endpoint(handler: Callable[..., Any], options: Options) -> Callable[..., Future[Any]]:
+def async_endpoint(handler: Callable[..., Any], options: Options) -> Callable[..., Pending[Any]]:
     """Return the endpoint of a coroutine function, which runs as a task of the loop that runs in this thread."""
     import asyncio
 
-    def endpoint(request: Request, **params: Any) -> Future[Any]:
+    def endpoint(request: Request, **params: Any) -> Pending[Any]:
         loop = asyncio.get_running_loop()
         ws = AsyncWebSocket(request, negotiate(request, options), loop)
         task = loop.create_task(_run_task(handler, ws, params))
@@ -79,7 +70,7 @@ async def _run_task(handler: Callable[..., Any], ws: AsyncWebSocket, params: dic
         raise
 
 
-def _cancel_with(task: asyncio.Task[None], answer: Future[Any]) -> None:
+def _cancel_with(task: asyncio.Task[None], answer: Pending[Any]) -> None:
     """The client has left before the handler decided."""
     if answer.cancelled():
         task.cancel()

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from concurrent.futures import Future, InvalidStateError
 from functools import partial
 from typing import Any, Generic, TypeVar
 
 from ..messages import HeaderSource, HTTPError, Request
-from ..messages.futures import OwnedFuture
+from ..messages.pending import Pending
 from .handshake import Offer
 from .protocol import Disconnected, WebSocketProtocol
 
@@ -30,7 +29,7 @@ class BaseSocket(Generic[R]):
         self._offer = offer
         self._protocol = WebSocketProtocol(offer, self)
         #: the answer to the request: a response, which accepts or refuses
-        self.answer: Future[Any] = OwnedFuture()
+        self.answer: Pending[Any] = Pending()
         self.answer.add_done_callback(partial(_note_answer, self._protocol))
         self._is_accepted = False
 
@@ -93,7 +92,7 @@ class BaseSocket(Generic[R]):
         """
         if not self._is_accepted:
             self._is_accepted = True
-            self._settle_error(HTTPError(403, "The WebSocket was refused."))
+            self.answer.fail(HTTPError(403, "The WebSocket was refused."))
             self._protocol.on_close()
         self._protocol.close(code, reason)
 
@@ -116,17 +115,7 @@ class BaseSocket(Generic[R]):
 
     def settle(self, result: Any) -> bool:
         """Answer the request. Return False if nobody waits for that any more."""
-        try:
-            self.answer.set_result(result)
-        except InvalidStateError:
-            return False
-        return True
-
-    def _settle_error(self, error: BaseException) -> None:
-        try:
-            self.answer.set_exception(error)
-        except InvalidStateError:
-            pass
+        return self.answer.settle(result)
 
     def finish(self, result: Any) -> None:
         """The handler has returned: close, or refuse with what it returned."""
@@ -135,7 +124,7 @@ class BaseSocket(Generic[R]):
             return
         self._is_accepted = True
         if result is None:
-            self._settle_error(HTTPError(403, "The WebSocket was refused."))
+            self.answer.fail(HTTPError(403, "The WebSocket was refused."))
         else:
             self.settle(result)
 
@@ -143,7 +132,7 @@ class BaseSocket(Generic[R]):
         """The handler has raised an error: log it and close with 1011, or refuse with it."""
         if not self._is_accepted:
             self._is_accepted = True
-            self._settle_error(error)
+            self.answer.fail(error)
         elif not isinstance(error, Disconnected):
             logger.error("%s: the handler of the WebSocket failed", self.request.head.line, exc_info=error)
             self._protocol.close(1011)
@@ -163,7 +152,7 @@ class BaseSocket(Generic[R]):
         """The connection is closed."""
 
 
-def _note_answer(protocol: WebSocketProtocol, answer: Future[Any]) -> None:
+def _note_answer(protocol: WebSocketProtocol, answer: Pending[Any]) -> None:
     """The server has cancelled the answer: the client left before the handler decided."""
     if answer.cancelled():
         protocol.on_close()

@@ -12,7 +12,17 @@ from typing import Any
 
 import pytest
 
-from evloop_http import App, AsyncWebSocket, CallbackWebSocket, HTTPError, Request, Response, Server, WebSocket, broadcast
+from evloop_http import (
+    App,
+    AsyncWebSocket,
+    CallbackWebSocket,
+    HTTPError,
+    Request,
+    Response,
+    Server,
+    WebSocket,
+    broadcast,
+)
 from evloop_http.app.middleware import gzip, security_headers
 from evloop_http.websocket import Disconnected
 from evloop_http.websocket.options import HIGH_WATER, INBOX_MESSAGES
