@@ -111,8 +111,8 @@ class Exchange:
         if state not in RESPONSE_TRANSITIONS[self.responding]:
             raise RuntimeError(f"a response cannot go from {self.responding.name} to {state.name}")
         self.responding = state
-        self._response_since = self._shared.reactor.time()
         if not self.is_over():
+            self._response_since = self._shared.reactor.time()
             self._line.note_state()
 
     # What is waited for
@@ -120,6 +120,8 @@ class Exchange:
     def wants(self) -> tuple[Listen, float]:
         """Return whether the socket is to be read, and until when, in seconds of the reactor's clock."""
         listen, clocks = WAITING[self.receiving, self.responding]
+        if len(clocks) == 1:  # as nearly always
+            return listen, self._deadline_of(clocks[0])
         return listen, min([self._deadline_of(clock) for clock in clocks])
 
     def _deadline_of(self, clock: Clock) -> float:
@@ -363,21 +365,29 @@ class Exchange:
                 raise  # our own responses are well-formed
             self._begin_response(error_response(head, error))
             return
-        self._set_responding(WRITING)
         if isinstance(response.body, bytes):
-            size = content_size(head, response)
-            self._outgoing = OutgoingBody(response, outlet.sent + outlet.queued + len(data) - size, size)
-            if not outlet.write(data):
-                self._keep(outlet.queued)
-        else:
-            outlet.enqueue(data)
-            self._outgoing = sending = outgoing(response, outlet, framing, self._shared.is_late,
-                                                 self._shared.reactor.time)
-            if isinstance(sending, PipeBody):
-                sending.pipe.on_readable = partial(self._line.promptly, self.proceed)
-            if self._shared.draining:
-                sending.drain()
+            self._send_bytes(response, data)
+            return
+        self._set_responding(WRITING)
+        outlet.enqueue(data)
+        self._outgoing = sending = outgoing(response, outlet, framing, self._shared.is_late, self._shared.reactor.time)
+        if isinstance(sending, PipeBody):
+            sending.pipe.on_readable = partial(self._line.promptly, self.proceed)
+        if self._shared.draining:
+            sending.drain()
         self.proceed()
+
+    def _send_bytes(self, response: Response, data: bytes) -> None:
+        """Send a response whose body is bytes. Usually the socket accepts all of it, and that was that."""
+        outlet = self._line.outlet
+        size = content_size(self.head, response)
+        self._outgoing = OutgoingBody(response, outlet.sent + outlet.queued + len(data) - size, size)
+        if outlet.write(data):
+            self._set_responding(SENT)
+            self._line.finish(self.keep_alive and self.receiving is COMPLETE)
+        elif not self.is_over():  # the socket may have gone
+            self._set_responding(WRITING)
+            self._keep(outlet.queued)
 
     def await_room(self, response: Response | None) -> None:
         """Wait for the client to take what the transport has queued, the end of which is the body of `response`."""
@@ -476,11 +486,11 @@ class Exchange:
     def end(self) -> None:
         """Let go of everything. The response may have been sent or not."""
         complete = self.responding is SENT
-        if complete:
-            self._lose_body()
-        else:
+        if not complete:
             self.responding = FAILED
             self._let_go()
+        elif self.receiving is not COMPLETE:
+            self._lose_body()
         self._request = None
         self._shared.memory.release(self._kept)
         self._kept = 0

@@ -98,7 +98,7 @@ REQUEST_TRANSITIONS: dict[Receiving, frozenset[Receiving]] = {
 }
 
 RESPONSE_TRANSITIONS: dict[Responding, frozenset[Responding]] = {
-    Responding.HANDLING: frozenset({Responding.WRITING, Responding.FAILED}),
+    Responding.HANDLING: frozenset({Responding.WRITING, Responding.SENT, Responding.FAILED}),
     Responding.WRITING: frozenset({Responding.STARVED, Responding.SENT, Responding.FAILED}),
     Responding.STARVED: frozenset({Responding.WRITING, Responding.FAILED}),
     Responding.SENT: frozenset(),
