@@ -35,11 +35,7 @@ class AsyncioGuest(Guest):
 
     def _watch(self, descriptor: int) -> Undo:
         self._loop.add_reader(descriptor, self._on_ready)
-        return partial(self._forget, descriptor)
-
-    def _forget(self, descriptor: int) -> None:
-        if not self._loop.is_closed():  # what is closed has forgotten it, and uvloop would complain
-            self._loop.remove_reader(descriptor)
+        return partial(self._loop.remove_reader, descriptor)
 
     def _call_later(self, seconds: float) -> Undo:
         if seconds > 0:

@@ -247,10 +247,10 @@ def test_without_a_descriptor_the_host_looks_now_and_then_and_says_so(
 
 def test_what_follows_the_end_of_a_server_is_called_between_two_turns(host: FakeHost, reactor: Reactor) -> None:
     def then() -> None:
-        ended.append(reactor.turn)
         host.detach()
         server.close()
-        reactor.close()  # which a callback may not do
+        reactor.close()  # which a callback of its own may not do
+        ended.append(reactor.turn)
 
     ended: list[int] = []
     server = Server(hello, reactor=reactor)

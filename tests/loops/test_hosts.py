@@ -215,7 +215,8 @@ def test_a_server_that_is_closed_inside_its_block_is_left_in_order(run: Runner) 
     run(main())
 
 
-def test_a_task_that_sets_a_timer_wakes_the_loop_and_one_that_waits_in_vain_harms_nobody(run: Runner) -> None:
+def test_a_task_that_sets_a_timer_wakes_the_loop_and_one_that_waits_in_vain_harms_nobody(
+        run: Runner, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         fired = asyncio.Event()
         server = Server(hello, reactor=reactor)
@@ -229,6 +230,7 @@ def test_a_task_that_sets_a_timer_wakes_the_loop_and_one_that_waits_in_vain_harm
 
     with contextlib.closing(Reactor()) as reactor:
         run(main())
+    assert caplog.text == ""
 
 
 class LoopOnReactor(asyncio.SelectorEventLoop):
@@ -307,6 +309,21 @@ def test_trio_ends_gently_when_it_is_cancelled() -> None:
     visit = Visit()
     trio.run(main)
     assert visit.end() == WELL
+
+
+def test_trio_is_told_before_the_reactor_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    trio = pytest.importorskip("trio", reason="trio is not installed")
+    told: list[int] = []
+    monkeypatch.setattr(trio.lowlevel, "notify_closing", told.append)
+    server = Server(hello)
+    server.listen()
+    descriptor = server.reactor.fileno()
+    monkeypatch.setattr(server, "close", lambda: told.append(-1))
+    server.stop(0)
+    trio.run(loops.trio.serve, server)
+    assert told == [descriptor, -1]
+    monkeypatch.undo()
+    server.close()
 
 
 def interrupt() -> None:
@@ -514,6 +531,11 @@ def test_a_handler_that_runs_the_loop_of_its_host_holds_the_others_up_and_nothin
 
 def test_a_host_draws_while_the_reactor_always_has_work(play: Callable[..., Any]) -> None:
     assert play("drawing") == {"drawn": [True, True]}
+
+
+@pytest.mark.parametrize("host", ["tk"], indirect=True)
+def test_a_window_that_is_destroyed_has_no_guest_any_more(play: Callable[..., Any]) -> None:
+    assert play("destroyed") == {"attached": [True, False]}
 
 
 # What is missing

@@ -321,9 +321,31 @@ def always_due(reactor: Reactor, work: Callable[[], object]) -> Iterator[None]:
 KeepBusy = Callable[[Reactor, Callable[[], object]], contextlib.AbstractContextManager[None]]
 
 
+def destroyed(host: Host) -> dict[str, Any]:
+    """A window that is destroyed, and nobody has thought of the guest."""
+    assert isinstance(host, Tk)
+    import tkinter
+
+    with contextlib.closing(Reactor()) as reactor:
+        guest = host.attach(reactor)
+        reactor.call_later(PATIENCE, print)
+        child = tkinter.Frame(host.root)
+        attached = []
+
+        def destroy() -> None:
+            child.destroy()
+            attached.append(guest.attached)
+            host.root.destroy()
+
+        host.later(destroy)
+        host.run()
+        return {"attached": [*attached, guest.attached]}
+
+
 def main(name: str, scene: str, *lines: str) -> None:
     hosts: dict[str, type[Host]] = {"tk": Tk, "glib": GLib, "qt": Qt}
-    scenes: dict[str, Callable[..., dict[str, Any]]] = {"serve": serve, "dialog": dialog, "drawing": drawing}
+    scenes: dict[str, Callable[..., dict[str, Any]]] = {"serve": serve, "dialog": dialog, "drawing": drawing,
+                                                   "destroyed": destroyed}
     print(json.dumps(scenes[scene](hosts[name](), *lines)))
 
 
