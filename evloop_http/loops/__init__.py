@@ -18,7 +18,8 @@ does not sleep (`poll(0)`). So an idle server costs the host nothing, and no oth
 A reactor has one thread, and from `attach` on it is the host's: everything of the server, save `stop`, is called there,
 handlers run there, and while one runs the host waits.
 
-The other way round, asyncio can live in the reactor's own turns: one thread and one selector (`one_loop`).
+The other way round, asyncio can live in the reactor's own turns: one thread and one selector (`one_loop`). That is also
+what `async def` handlers need in a host other than asyncio: `with loops.asyncio.DrivenLoop(server.reactor): ...`
 
 How it ends, gently (what is in flight is finished, for `grace` seconds at most):
 

@@ -23,7 +23,7 @@ from ..net.reactor import Reactor
 from .guest import Guest, Stoppable, Undo
 from .one_loop import DrivenLoop, Loop
 
-__all__ = ["AsyncioGuest", "DrivenLoop", "Loop", "attach", "serving"]
+__all__ = ["AsyncioGuest", "DrivenLoop", "Loop", "attach", "serving", "stopped"]
 
 
 class AsyncioGuest(Guest):

@@ -11,8 +11,7 @@ or its next deadline has come, and then takes a turn. A handler that waits as ge
 socket) lets other greenlets run, but no other handler: the turn is not over.
 
 In a program that `gevent.monkey` has patched, selectors have no descriptor, but their sleep lets other greenlets run.
-So the reactor sleeps in a turn of its own there. What other greenlets have for a reactor that sleeps in a turn must
-wake it: `call_soon_threadsafe`, not `call_soon` or `call_later`.
+So the reactor sleeps in a turn of its own there.
 """
 
 from __future__ import annotations

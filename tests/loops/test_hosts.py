@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from evloop_http import loops
+from evloop_http import App, loops
 from evloop_http.loops import guest
 from evloop_http.messages import Request, Response
 from evloop_http.net.reactor import Reactor
@@ -233,29 +233,52 @@ def test_a_task_that_sets_a_timer_wakes_the_loop_and_one_that_waits_in_vain_harm
     assert caplog.text == ""
 
 
-class LoopOnReactor(asyncio.SelectorEventLoop):
-    """As a loop looks whose selector is a reactor; the reactor takes its turns by itself here."""
-
-    def __init__(self, reactor: Reactor) -> None:
-        super().__init__()
-        self.reactor = reactor
-        self.add_reader(reactor.fileno(), reactor.poll, 0)
-
-
 def test_a_loop_that_is_on_the_reactor_needs_no_guest_and_keeps_its_reactor() -> None:
     async def main() -> None:
+        loop, leave = asyncio.get_running_loop(), asyncio.Event()
         async with loops.asyncio.serving(visit.server, PATIENCE):
             assert reactor not in guest._hosted
-            visit.server.stop(PATIENCE)
-            await loops.asyncio.stopped(visit.server)
+            visit.set_timer()
+            visit.start(lambda: loop.call_soon_threadsafe(leave.set))
+            await leave.wait()
 
     visit = Visit()
     reactor = visit.server.reactor
-    with asyncio.Runner(loop_factory=lambda: LoopOnReactor(reactor)) as runner:
+    with asyncio.Runner(loop_factory=lambda: loops.asyncio.Loop(reactor)) as runner:
         runner.run(main())
-        assert visit.server.wait_stopped(0)
-    assert "closed" not in repr(reactor)
+        assert visit.end() == WELL
+        assert "closed" not in repr(reactor)
     reactor.close()
+
+
+async def hello_later(request: Request) -> str:
+    await asyncio.sleep(0)
+    return "hello"
+
+
+def test_async_handlers_are_tasks_of_the_loop_that_their_server_lives_in(run: Runner) -> None:
+    async def main() -> None:
+        app = App()
+        app.get("/")(hello_later)
+        server = Server(app)
+        server.listen()
+        async with loops.asyncio.serving(server):
+            assert await fetch(server) == b"hello"
+
+    run(main())
+
+
+def test_async_handlers_in_another_host_have_a_loop_that_the_reactor_drives() -> None:
+    trio = pytest.importorskip("trio", reason="trio is not installed")
+    app = App()
+    app.get("/")(hello_later)
+    with contextlib.closing(Reactor()) as reactor, loops.asyncio.DrivenLoop(reactor), ThreadPoolExecutor(1) as pool:
+        server = Server(app, reactor=reactor)
+        server.listen()
+        answer = pool.submit(asyncio.run, fetch(server))
+        answer.add_done_callback(lambda answer: server.stop(PATIENCE))
+        trio.run(loops.trio.serve, server)
+        assert answer.result() == b"hello"
 
 
 def test_a_loop_that_knows_no_descriptors_serves_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
@@ -405,14 +428,11 @@ def test_a_handler_in_gevent_may_wait_while_other_greenlets_run() -> None:
         event.wait()
         return Response("waited")
 
-    async def ask() -> bytes:
-        return await fetch(server)
-
     server = Server(application)
     server.listen()
     serving = gevent.spawn(loops.gevent.serve, server)
     with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(asyncio.run, ask())
+        answer = pool.submit(asyncio.run, fetch(server))
         while not seen:
             gevent.sleep(0)
         event.set()
@@ -440,11 +460,12 @@ PATCHED = """
 from gevent import monkey
 monkey.patch_all()
 import gevent, json
-from evloop_http import loops
+from evloop_http import App, loops
 from evloop_http.loops import guest
 from hosting import PATIENCE, Visit
 visit = Visit()
 serving = gevent.spawn(loops.gevent.serve, visit.server, PATIENCE)
+gevent.sleep(0)  # it sleeps in its first turn now
 visit.set_timer()
 visit.start(END)
 serving.join()
