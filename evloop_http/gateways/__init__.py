@@ -6,6 +6,7 @@
     starting    what a WSGI application says of its response, checked
     calling     one call of a WSGI application, from its arguments to `close`
     guessing    which kind of application an object is
+    asgi/       ASGI(application): ASGI 3, in the loop
 
 Knows the vocabulary and the threads. It does not know sockets, and imports no framework.
 """

@@ -190,6 +190,17 @@ class ResponseEncoder:
             raise RuntimeError("an upgrade names its protocol (RFC 9110 §7.8)")
         return _join([*self._begin(101, fields, names), "Connection: Upgrade", _line("Upgrade", response.name)])
 
+    def encode_interim(self, status: int, fields: Fields) -> bytes:
+        """Return an interim response (RFC 9110 §15.2): a head of these fields alone.
+
+        Raises:
+            RuntimeError: it is not an interim status, or a field is not well-formed.
+        """
+        if not 100 <= status <= 199 or status == 101:
+            raise RuntimeError("the status of an interim response is between 100 and 199, and not 101")
+        return _join([f"HTTP/1.1 {status} {REASONS.get(status, 'Unknown')}",
+                      *[_line(name, value) for _, (name, value) in fields]])
+
     def _make_head(self, key: Key) -> tuple[bytes, bool]:
         """Make a head and cache it. Return it, and whether the connection may be kept."""
         status, fields, length, version, keep_alive = key

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
 from functools import partial
@@ -37,6 +37,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, TypeVarTuple
 
 from ..net.reactor import FileDescriptor, Reactor
 from ..net.timers import NEVER
+from .beginning import begin
 from .finishing import Finishing
 
 if TYPE_CHECKING:
@@ -181,6 +182,13 @@ class Loop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         """Return the time of the reactor's clock, in seconds."""
         return self.reactor.time()
+
+    def begin(self, coroutine: Coroutine[Any, Any, T], context: Context | None = None) -> asyncio.Task[T]:
+        """Run a coroutine in a task whose first step is taken before this returns.
+
+        To be called in the loop's thread, while it runs, and not in the step of another task.
+        """
+        return begin(self, coroutine, context)
 
     def run_forever(self) -> None:
         """Run until `stop`.

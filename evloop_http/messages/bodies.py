@@ -16,7 +16,10 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from typing import BinaryIO, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol, Self
+
+if TYPE_CHECKING:
+    from .headers import HeaderSource
 
 #: Bytes that a pipe holds before its writer has to wait.
 PIPE_SIZE = 256 * 1024
@@ -73,6 +76,8 @@ class Pipe:
             that left without a word is noticed. A body with a heartbeat has no natural end: a client that
             closes its half of the connection has left. Empty for none.
         interval: seconds.
+        patient: whether its writer may be silent for as long as a handler may take to answer; otherwise a response that
+            has no heartbeat is given up after `Timeouts.write`.
         on_close: called once when the reader has gone or has read everything, in the reader's thread.
         home: identity of a thread (`threading.get_ident()`) that must never wait here: the loop's. Iterating the
             pipe there is an error as soon as there is nothing to read. So a generator over the body of an event
@@ -84,15 +89,18 @@ class Pipe:
 
     __slots__ = ("_buffer", "_closed", "_ended", "_error", "_finished", "_full", "_home", "_lock", "_on_close",
                  "_is_broken", "_sleepers", "_transforms", "__weakref__", "heartbeat", "interval", "on_readable",
-                 "on_wait", "on_writable", "size", "written")
+                 "on_wait", "on_writable", "patient", "size", "trailers", "written")
 
     def __init__(self, size: int = PIPE_SIZE, *, paused: bool = False, heartbeat: bytes = b"", interval: float = 15,
-                 on_close: Callable[[], object] = _ignore, home: int = 0) -> None:
+                 patient: bool = False, on_close: Callable[[], object] = _ignore, home: int = 0) -> None:
         if size <= 0 or interval <= 0:
             raise ValueError("the size and the interval of a pipe are above 0")
         self.size = size
         self.heartbeat = heartbeat
         self.interval = interval
+        self.patient = patient
+        #: fields to be sent behind the body, if it is sent in chunks (RFC 9110 §6.5); to be set before `end`
+        self.trailers: HeaderSource = ()
         #: bytes written so far
         self.written = 0
         #: called when there is something new to read, in the writer's thread

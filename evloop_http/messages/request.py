@@ -10,11 +10,11 @@ from __future__ import annotations
 from codecs import unicode_escape_encode
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 from .bodies import Incoming, Whole
 from .cached import cached_property
-from .headers import Headers
+from .headers import Fields, Headers
 from .multidict import MultiDict, parse_urlencoded
 
 
@@ -27,7 +27,7 @@ def printable(text: str) -> str:
 class RequestHead:
     """What the head of a request says: never changed once made, for many requests may share it."""
 
-    __slots__ = ("authority", "content_length", "expects_continue", "headers", "keep_alive",
+    __slots__ = ("authority", "content_length", "expects_continue", "headers", "keep_alive", "kept",
                  "method", "path", "query_string", "target", "version")
 
     def __init__(self, method: str, target: str, version: str, headers: Headers, path: str, query_string: str = "",
@@ -47,6 +47,8 @@ class RequestHead:
         self.content_length = content_length
         self.keep_alive = keep_alive
         self.expects_continue = expects_continue
+        #: what whoever answers has worked out of this head alone, and knows again as its own
+        self.kept: Any = None
 
     @property
     def line(self) -> str:
@@ -86,6 +88,13 @@ class Origin(NamedTuple):
 NOWHERE = Origin()
 
 
+class InterimLine(Protocol):
+    """A connection, as far as interim responses go."""
+
+    def send_interim(self, status: int, fields: Fields) -> None:
+        """Send an interim response, unless the final one has begun."""
+
+
 class Peer:
     """The other end of a connection, as the wire shows it. Made once for each connection, shared by its requests.
 
@@ -95,12 +104,19 @@ class Peer:
         origin: where the connection was accepted.
     """
 
-    __slots__ = ("_origin", "address", "port")
+    __slots__ = ("_origin", "address", "line", "port")
 
     def __init__(self, address: str = "", port: int = 0, origin: Origin = NOWHERE) -> None:
         self.address = address
         self.port = port
         self._origin = origin
+        #: the server's own: the connection while it is open
+        self.line: InterimLine | None = None
+
+    @property
+    def origin(self) -> Origin:
+        """Where the connection was accepted."""
+        return self._origin
 
     @property
     def origin(self) -> Origin:
@@ -126,6 +142,15 @@ class Peer:
     def tls(self) -> TlsFacts | None:
         """What is known of the TLS. None if there is none, or the connection has been closed."""
         return None
+
+    def send_interim(self, status: int, fields: Fields) -> None:
+        """Send an interim response ahead of the one that is being made (RFC 9110 §15.2), such as 103 (RFC 8297).
+
+        For whoever answers a request of HTTP/1.1 that has not been answered yet, in the loop's thread. It does nothing
+        if the connection has been closed.
+        """
+        if self.line is not None:
+            self.line.send_interim(status, fields)
 
     def __repr__(self) -> str:
         return f"<Peer {self.address or 'unix'}{f' port {self.port}' if self.port else ''} {self.scheme}>"
@@ -163,6 +188,8 @@ class Request:
 
     #: whether the client has left, so that the response will reach nobody
     disconnected = False
+    #: called, in the loop's thread, when the server learns that the client has left before its response was sent
+    on_disconnect: Callable[[], object] | None = None
     #: the body while it arrives, if that is how the application takes it
     incoming: Incoming | None = None
 

@@ -25,7 +25,7 @@ import logging
 from collections.abc import Callable
 
 from ..http1 import CONTINUE, BodyData, EndOfMessage, Pause, ProtocolError, RequestParser
-from ..messages import HTTPError, Peer, RequestHead, Response, SwitchedProtocol
+from ..messages import Fields, HTTPError, Peer, RequestHead, Response, SwitchedProtocol
 from ..net.transport import HIGH_WATER, Transport
 from .exchange import Exchange
 from .failures import error_response, no_tunnel
@@ -35,7 +35,7 @@ from .lingering import Lingering
 from .places import Claim
 from .sending import content_size
 from .shared import Shared
-from .states import TRANSITIONS, Listen, Receiving, State
+from .states import TRANSITIONS, Listen, Receiving, Responding, State
 from .switching import SwitchedChannel
 
 logger = logging.getLogger("evloop_http.server")
@@ -71,6 +71,7 @@ class Connection:
         self.state = HANDSHAKING
         self._since = shared.reactor.now
         shared.connections.add(self)
+        peer.line = self
         if shared.observer is not None:
             shared.tell(shared.observer.opened, self)
         transport.open(self)
@@ -389,6 +390,14 @@ class Connection:
         """Return whether the client sends nothing more, with no further request half sent."""
         return self._transport.at_eof and not self._pending()
 
+    def send_interim(self, status: int, fields: Fields) -> None:
+        """Send an interim response ahead of the one that is being made."""
+        data = self._shared.encoder.encode_interim(status, fields)
+        if self._exchange is None:
+            self._transport.write(data)  # the application is at work, in a turn of this connection
+        elif self._exchange.responding is Responding.HANDLING:
+            self.promptly(self._transport.write, data)
+
     def finish(self, keep_alive: bool) -> None:
         """Record that a response has been sent, and whether another request may follow."""
         self._drop_exchange()
@@ -516,6 +525,7 @@ class Connection:
             return
         exchange, self._exchange = self._exchange, None
         self._enter(CLOSED)
+        self.peer.line = None
         self._timer.cancel()
         self._transport.close()
         if exchange is not None:

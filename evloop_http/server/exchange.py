@@ -130,8 +130,11 @@ class Exchange:
             return self._incoming.deadline if self._incoming is not None else self._request_since + seconds.body
         if clock is Clock.HANDLER:
             return self._request_since + (seconds.handler if seconds.handler is not None else float("inf"))
-        if clock is Clock.HEARTBEAT and isinstance(self._outgoing, PipeBody) and self._outgoing.beats:
-            return self._response_since + min(self._outgoing.pipe.interval, seconds.write)
+        if clock is Clock.HEARTBEAT and isinstance(self._outgoing, PipeBody):
+            if self._outgoing.beats:
+                return self._response_since + min(self._outgoing.pipe.interval, seconds.write)
+            if self._outgoing.pipe.patient:
+                return self._response_since + (seconds.handler if seconds.handler is not None else float("inf"))
         return self._response_since + seconds.write
 
     def expire(self) -> None:
@@ -262,10 +265,18 @@ class Exchange:
         It may also have closed only its half, so it is answered all the same. A body without a natural end is
         not: whoever listens to events and closes their half has left.
         """
-        if self._request is not None:
-            self._request.disconnected = True
+        self._tell_application()
         if self.responding is STARVED and self._outgoing is not None and self._outgoing.beats:
             self._fail()
+
+    def _tell_application(self) -> None:
+        """Record that the client has left."""
+        request = self._request
+        if request is not None:
+            request.disconnected = True
+            on_disconnect, request.on_disconnect = request.on_disconnect, None
+            if on_disconnect is not None:
+                on_disconnect()
 
     def refuse(self, response: Response) -> None:
         """Answer what cannot be read or waited for any longer, and let the connection end."""
@@ -472,8 +483,7 @@ class Exchange:
 
     def _let_go(self) -> None:
         """Tell the application, if it is still at work, that nobody waits for it any more."""
-        if self._request is not None:
-            self._request.disconnected = True
+        self._tell_application()
         future = self._future
         if future is not None and self.head is not None:
             if future.running():

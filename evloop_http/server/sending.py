@@ -157,7 +157,7 @@ class PipeBody(OutgoingBody):
             outlet.write(self._framing.encode(data))
         if self.pipe.finished:
             self._is_done = True
-            outlet.write(self._framing.finish())
+            outlet.write(self._framing.finish(self.pipe.trailers))
             return Supply.DONE
         if self.pipe.ended:
             return Supply.YIELDED  # with an error, which is met behind what was written

@@ -1,0 +1,113 @@
+"""ASGI 3 applications as ours: Starlette, FastAPI, Django, Quart, Litestar and others.
+
+    server = Server(ASGI(starlette_app))
+    app.mount("/api", ASGI(fastapi_app))        # root_path is /api
+
+The application runs in the loop's own thread, as tasks of an asyncio loop whose selector is the reactor
+(`evloop_http.loops`): `Server.run` and `Server.in_thread` make one. What it sends goes to the socket without a detour.
+
+    scope      what it is told of a request
+    fields     header fields, ours and ASGI's
+    ciphers    numbers of TLS versions and cipher suites
+    cycle      one request: `receive` and `send`
+    files      files that it has sent
+    lifespan   its start-up and shut-down
+    kinds      the types of all that
+
+Knows the vocabulary; it does not know sockets, and imports no framework.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, cast
+
+from ...messages import FOLLOW, GATHER, Answer, Preparation, Request
+from ...messages.awaiting import begin
+from .cycle import Cycle
+from .fields import ResponseFields
+from .kinds import ASGIApplication, ClientDisconnected
+from .scope import Scopes
+
+__all__ = ["ASGI", "ClientDisconnected"]
+
+#: Bytes of the largest body that is gathered before the application is called.
+GATHERED = 64 * 1024
+
+
+class ASGI:
+    """An ASGI application as one of ours.
+
+    Args:
+        application: a callable of scope, receive and send (ASGI 3).
+        root_path: where the application's site begins, if a proxy in front says so. A path that begins with it is taken
+            to be whole, for a proxy that leaves it there.
+
+    Raises:
+        TypeError: the application cannot be called.
+        ValueError: the root path is not a path without a slash at its end.
+    """
+
+    #: coroutines need an asyncio loop
+    needs_loop = True
+
+    def __init__(self, application: ASGIApplication, root_path: str = "") -> None:
+        if not callable(application):
+            raise TypeError(f"an ASGI application is a callable, not {type(application).__name__}")
+        self.application = application
+        self._scopes = Scopes(root_path)
+        self._known = ResponseFields()
+        self._state: dict[str, Any] = {}
+        #: tasks that have not ended; asyncio itself refers to tasks weakly
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __repr__(self) -> str:
+        return f"<ASGI {self.application!r}>"
+
+    def prepare(self, request: Request) -> Preparation:
+        """Gather the body of a request if that is small; otherwise the application reads it while it arrives."""
+        head = request.head
+        is_small = head.content_length is not None and head.content_length <= GATHERED
+        return GATHER if is_small and not head.expects_continue else FOLLOW
+
+    def __call__(self, request: Request) -> Answer:
+        """Answer a request.
+
+        Raises:
+            RuntimeError: no asyncio loop runs in this thread, or the application did not answer.
+            TypeError: the application is not one of ASGI 3.
+            Exception: what the application raised before it answered.
+        """
+        cycle = Cycle(request, self._known)
+        task = begin(_called(self.application, self._scopes.make(request, self._state), cycle))
+        if task.done():
+            cycle.end(task)
+        else:
+            cycle.follow()
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(cycle.end)
+        return cycle.response if cycle.response is not None else cycle.wait()
+
+
+def _called(application: ASGIApplication, scope: dict[str, Any], cycle: Cycle) -> Coroutine[Any, Any, None]:
+    """Call the application. Return its coroutine.
+
+    Raises:
+        TypeError: it returned none, which one of ASGI 2 does, and one of WSGI.
+    """
+    coroutine = application(scope, cycle.receive, cycle.send)
+    if type(coroutine) is not _CoroutineType and not asyncio.iscoroutine(coroutine):
+        raise TypeError("an ASGI application is a coroutine function of scope, receive and send (ASGI 3), which "
+                        f"{application!r:.100} is not")
+    return cast("Coroutine[Any, Any, None]", coroutine)
+
+
+async def _nothing() -> None:
+    return
+
+
+_sample = _nothing()
+_CoroutineType = type(_sample)
+_sample.close()

@@ -1,0 +1,28 @@
+"""Numbers of TLS versions and cipher suites, by the names that OpenSSL has for them (IANA, TLS Parameters)."""
+
+from __future__ import annotations
+
+TLS_VERSIONS = {"TLSv1": 0x0301, "TLSv1.1": 0x0302, "TLSv1.2": 0x0303, "TLSv1.3": 0x0304}
+
+#: Those that a context of Python's `ssl` offers by default, and those of small devices.
+CIPHER_SUITES = {
+    "TLS_AES_256_GCM_SHA384": 0x1302,
+    "TLS_CHACHA20_POLY1305_SHA256": 0x1303,
+    "TLS_AES_128_GCM_SHA256": 0x1301,
+    "ECDHE-ECDSA-AES256-GCM-SHA384": 0xC02C,
+    "ECDHE-RSA-AES256-GCM-SHA384": 0xC030,
+    "ECDHE-ECDSA-AES128-GCM-SHA256": 0xC02B,
+    "ECDHE-RSA-AES128-GCM-SHA256": 0xC02F,
+    "ECDHE-ECDSA-CHACHA20-POLY1305": 0xCCA9,
+    "ECDHE-RSA-CHACHA20-POLY1305": 0xCCA8,
+    "ECDHE-ECDSA-AES256-SHA384": 0xC024,
+    "ECDHE-RSA-AES256-SHA384": 0xC028,
+    "ECDHE-ECDSA-AES128-SHA256": 0xC023,
+    "ECDHE-RSA-AES128-SHA256": 0xC027,
+    "DHE-RSA-AES256-GCM-SHA384": 0x009F,
+    "DHE-RSA-AES128-GCM-SHA256": 0x009E,
+    "DHE-RSA-AES256-SHA256": 0x006B,
+    "DHE-RSA-AES128-SHA256": 0x0067,
+    "TLS_AES_128_CCM_SHA256": 0x1304,
+    "TLS_AES_128_CCM_8_SHA256": 0x1305,
+}
