@@ -37,6 +37,7 @@ from typing import Any, TypeVar
 from ..messages import FOLLOW, GATHER, STREAM, Answer, HTTPError, Preparation, Response
 from ..messages.bodies import Whole
 from ..messages.futures import LATE
+from ..messages.pending import Pending, together
 from ..threads.pool import Further, Threads, is_worker
 from ..threads.producing import produced_here
 from ..threads.streams import Streams
@@ -496,6 +497,18 @@ class App:
         if job is None:
             return self._errors.recover(request, busy("The server is busy."))
         return job
+
+    def start_up(self) -> Pending[None] | None:
+        """Start the mounted applications that have a start-up; see `evloop_http.messages.contract`."""
+        return together([mounted.start_up() for mounted in self.router.mounted()])
+
+    def shut_down(self, grace: float) -> Pending[None] | None:
+        """Shut the mounted applications down.
+
+        Args:
+            grace: seconds for what is still at work.
+        """
+        return together([mounted.shut_down(grace) for mounted in self.router.mounted()])
 
     def close(self) -> None:
         """End the worker threads, of mounted applications too. They are started anew if a request comes."""

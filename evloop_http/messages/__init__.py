@@ -31,6 +31,7 @@ from .contract import (
     Observer,
     Preparation,
     PreparingApplication,
+    StartUpFailed,
 )
 from .headers import (
     Field,
@@ -52,6 +53,6 @@ from .switching import Channel, SwitchedProtocol
 __all__ = ["FOLLOW", "GATHER", "NOBODY", "PIPE_SIZE", "REASONS", "STREAM", "Answer", "Answered", "Application", "Body",
            "Channel", "ConnectionFacts", "Contract", "Field", "Fields", "FileBody", "FilePieces", "HTTPError",
            "HeaderSource", "Headers", "Index", "MultiDict", "MutableHeaders", "Observer", "Origin", "Peer", "Pipe",
-           "Preparation", "PreparingApplication", "Request", "RequestHead", "Response", "ResponseHead",
+           "Preparation", "PreparingApplication", "Request", "RequestHead", "Response", "ResponseHead", "StartUpFailed",
            "SwitchedProtocol", "TlsFacts", "TlsPeer", "TooSlow", "Transformed", "Upgrade", "index_fields",
            "is_field_value", "is_token", "make_field", "parse_urlencoded", "printable"]

@@ -10,6 +10,10 @@ That is all there must be. What else an application may have is optional, and `C
     close()             called when the server has stopped
     request_class       the class of the requests that the application is given
     tunnels             True if it answers `CONNECT`; otherwise the server does, with 501
+    start_up()          called, in the loop's thread, before the first connection is accepted; None, or what is pending
+                        until it may be. Its exception is a `StartUpFailed` if the application cannot be served
+    shut_down(grace)    called there behind the last connection, with the seconds that are left for what is still at
+                        work; None, or what is pending until it has ended. It is cancelled when nobody waits any longer
     needs_loop          True if it needs a running asyncio loop in its thread. `Server.run` and `Server.in_thread` then
                         have one. They ask when they begin, so it may be a property; a host that polls the reactor
                         itself sees to it itself (`evloop_http.loops.asyncio`)
@@ -82,6 +86,18 @@ def _do_nothing() -> None:
     pass
 
 
+def _do_not_start() -> None:
+    return None
+
+
+def _do_not_stop(grace: float) -> None:
+    return None
+
+
+class StartUpFailed(RuntimeError):
+    """The application cannot be served: its start-up has failed. The text says why, as far as that is known."""
+
+
 class Contract:
     """An application with everything optional filled in.
 
@@ -89,7 +105,7 @@ class Contract:
         TypeError: it cannot be called, or the class of its requests is not a subclass of `Request`.
     """
 
-    __slots__ = ("answer", "application", "close", "prepare", "request_class", "tunnels")
+    __slots__ = ("answer", "application", "close", "prepare", "request_class", "shut_down", "start_up", "tunnels")
 
     def __init__(self, application: Application) -> None:
         if not callable(application):
@@ -100,6 +116,8 @@ class Contract:
         self.answer: Any = application if is_function else application.__call__
         self.prepare: Any = getattr(application, "prepare", _gather)
         self.close: Any = getattr(application, "close", _do_nothing)
+        self.start_up: Any = getattr(application, "start_up", _do_not_start)
+        self.shut_down: Any = getattr(application, "shut_down", _do_not_stop)
         self.request_class: type[Request] = getattr(application, "request_class", Request)
         if not (isinstance(self.request_class, type) and issubclass(self.request_class, Request)):
             raise TypeError("the request_class of an application is a subclass of evloop_http.messages.Request")

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import CancelledError
 from typing import Any, Generic, TypeVar
 
@@ -186,3 +186,33 @@ class Pending(Generic[T]):
             raise Cancelled
         return self.result()
 
+
+
+def together(pendings: Iterable[Pending[Any] | None]) -> Pending[None] | None:
+    """Return what is settled when all of them are, and fails with the first failure among them; None if none is one.
+
+    To cancel it is to cancel all of them.
+    """
+    waited = [pending for pending in pendings if pending is not None]
+    if len(waited) <= 1:
+        return waited[0] if waited else None
+    left = set(waited)
+    errors: list[BaseException] = []
+
+    def note(pending: Pending[Any]) -> None:
+        left.discard(pending)
+        if not pending.cancelled() and (error := pending.exception()) is not None:
+            errors.append(error)
+        if not left and errors:
+            whole.fail(errors[0])
+        elif not left:
+            whole.settle(None)
+
+    def cancel() -> None:
+        for pending in list(left):
+            pending.cancel()
+
+    whole: Pending[None] = Pending(cancel)
+    for pending in waited:
+        pending.add_done_callback(note)
+    return whole

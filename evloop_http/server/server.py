@@ -20,7 +20,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ..http1 import HeadParser, Limits, ResponseEncoder
-from ..messages import Application, Contract, Observer, Origin, Peer, TlsPeer
+from ..messages import Application, Contract, Observer, Origin, Peer, StartUpFailed, TlsPeer
+from ..messages.pending import Pending
 from ..net.binding import bind_address, bind_path
 from ..net.certificates import AnyContext, server_context
 from ..net.listener import Listener, address_of
@@ -30,6 +31,7 @@ from ..net.transport import Transport
 from .connection import Connection
 from .in_flight import InFlight, name_paths
 from .interrupts import OnSignal, minding_signals
+from .lifetime import Lifetime, Phase
 from .memory import Memory
 from .places import Places, allowed_places
 from .shared import Live, Shared, combined
@@ -42,6 +44,8 @@ logger = logging.getLogger("evloop_http.server")
 
 #: Seconds that an idle connection is still open when the server stops: a request may be on its way.
 _LAST_IDLE = 0.1
+#: Seconds that an application has for its shut-down, even if no grace is left.
+_SHUTTING_DOWN = 5.0
 
 
 class Server:
@@ -86,7 +90,7 @@ class Server:
         self._loop: Loop | None = None  # of asyncio, while the server runs on one of its own
         self._grace_ends = 0.0
         self._when_stopped: list[Callable[[], object]] = []
-        self._force_timer = self.reactor.timer(self._force)
+        self._force_timer = self.reactor.timer(self._on_grace_over)
         self._date_timer = self.reactor.timer(self._forget_date)
         self._ended = Counter[str]()
         watching = [*([access_log] if access_log is not None else []), *observers]
@@ -101,6 +105,8 @@ class Server:
             memory=Memory(limits.gathered),
             on_closed=self._on_closed,
         )
+        self._life = Lifetime(self._shared.contract, on_started=self._resume_listening, on_failed=self._stop_at_once,
+                              on_over=self._finish)
         self._places = Places(allowed_places(max_connections), max_per_client, self._shared.connections)
 
     def __repr__(self) -> str:
@@ -146,7 +152,8 @@ class Server:
                             adopt=partial(self._adopt, origin), wrap=wrap,
                             path=None if path is None else os.fspath(path))
         self._listeners[listener] = origin
-        listener.resume()
+        if self._life.phase is not Phase.STARTING:
+            listener.resume()
 
     def _refuse_if_stopped(self) -> None:
         if self._stopped.is_set():
@@ -211,8 +218,15 @@ class Server:
         if self._shared.draining:
             self._finish_if_drained()
         else:
-            for listener in self._listeners:
-                listener.resume()
+            self._resume_listening()
+
+    def _resume_listening(self) -> None:
+        for listener in self._listeners:
+            listener.resume()
+
+    def _pause_listening(self) -> None:
+        for listener in self._listeners:
+            listener.pause()
 
     # Counting
 
@@ -266,6 +280,7 @@ class Server:
         Raises:
             RuntimeError: the server has stopped or does not listen, or this is not the main thread; elsewhere, use
                 `in_thread` or run the reactor yourself. Or the application needs asyncio, and a coroutine calls this.
+            StartUpFailed: the application cannot be served. No connection was accepted.
         """
         self._refuse_if_stopped()
         self._refuse_if_deaf()
@@ -277,17 +292,36 @@ class Server:
     def _stop_further(self, grace: float) -> None:
         if self._shared.draining:
             self._force()
+            self._life.give_up()
         else:
             self._begin_stop(grace)
 
     def _run_to_the_end(self) -> None:
         try:
+            self._pause_listening()
+            self.reactor.call_soon(self._life.begin)
             if self._shared.contract.needs_loop and self.reactor.driver is None:
                 self._run_in_asyncio()
             while not self._stopped.is_set():
                 self.reactor.poll()
         finally:
             self.close()
+        self._life.started.result()
+
+    def call_when_started(self, callback: Callable[[], object]) -> None:
+        """Call back when the application has started and connections are accepted; not if it fails to start.
+
+        In the thread that runs the loop; at once if it is so already. To be called there, or before that.
+        """
+        def note(started: Pending[None]) -> None:
+            if self._life.phase is Phase.RUNNING and started.exception() is None:
+                callback()
+
+        self._life.started.add_done_callback(note)
+
+    def _run_in_thread(self) -> None:
+        with contextlib.suppress(StartUpFailed):  # which meets whoever waits for the start
+            self._run_to_the_end()
 
     def _run_in_asyncio(self) -> None:
         from ..loops.one_loop import Loop
@@ -307,17 +341,19 @@ class Server:
 
         Raises:
             RuntimeError: the server has stopped: it serves once. Or no thread can be started, and the server is closed.
+            StartUpFailed: the application cannot be served.
         """
         self._refuse_if_stopped()
         if not self._listeners:
             self.listen(host, port)
-        thread = threading.Thread(target=self._run_to_the_end, name="evloop_http")
+        thread = threading.Thread(target=self._run_in_thread, name="evloop_http")
         try:
             thread.start()
         except RuntimeError:  # the system has no more threads
             self.close()
             raise
         try:
+            self._life.started.result()
             yield self
         finally:
             self.stop(grace=0)
@@ -363,22 +399,35 @@ class Server:
         else:
             self._when_stopped.append(callback)
 
+    def _stop_at_once(self) -> None:
+        self._begin_stop(0)
+
     def _begin_stop(self, grace: float) -> None:
         shared = self._shared
         if self._stopped.is_set():
             return
         if not shared.draining:
             for listener in self._listeners:
-                listener.close()
+                listener.close(drain=self._life.phase is not Phase.STARTING)
             shared.draining = True
             shared.seconds[State.IDLE] = min(_LAST_IDLE, grace, shared.seconds[State.IDLE])
             for connection in list(shared.connections):
                 connection.drain()
         self._grace_ends = self.reactor.now + grace
-        self._force_timer.move(self._grace_ends)
+        ends = self._grace_ends
+        if self._life.phase is Phase.ENDING:  # it has its own time for that, which is not cut short
+            ends = max(ends, self._force_timer.deadline)
+        self._force_timer.move(ends)
         self._finish_if_drained()
 
+    def _on_grace_over(self) -> None:
+        if self._life.phase is Phase.ENDING:
+            self._life.give_up()
+        else:
+            self._force()
+
     def _force(self) -> None:
+        """Close every connection. The application may still take a moment to shut down."""
         self._grace_ends = self.reactor.now
         if self._loop is not None:
             self._loop.hurry()
@@ -387,18 +436,24 @@ class Server:
         self._finish_if_drained()
 
     def _finish_if_drained(self) -> None:
-        if not self._shared.connections and not self._stopped.is_set():
-            self._force_timer.cancel()
-            self._date_timer.cancel()
-            try:
-                self._shared.contract.close()
-            except Exception:  # the host's code
-                logger.exception("closing the application failed")
-            self._tell_at_work()
-            self._stopped.set()
-            if self._loop is not None and self._loop.is_running():
-                self._loop.stop()
-            self._call_who_waits()
+        if not self._shared.connections and self._life.phase not in (Phase.ENDING, Phase.OVER):
+            now = self.reactor.time()
+            self._force_timer.move(max(self._grace_ends, now + _SHUTTING_DOWN))
+            self._life.end(max(0.0, self._grace_ends - now))
+
+    def _finish(self) -> None:
+        """The application has ended."""
+        self._force_timer.cancel()
+        self._date_timer.cancel()
+        try:
+            self._shared.contract.close()
+        except Exception:  # the host's code
+            logger.exception("closing the application failed")
+        self._tell_at_work()
+        self._stopped.set()
+        if self._loop is not None and self._loop.is_running():
+            self._loop.stop()
+        self._call_who_waits()
 
     def _call_who_waits(self) -> None:
         callbacks, self._when_stopped = self._when_stopped, []
@@ -428,7 +483,10 @@ class Server:
         for listener in self._listeners:
             listener.close(drain=False)
         if not self._stopped.is_set():
-            self._force()
+            self._life.abandon()
+            for connection in list(self._shared.connections):
+                connection.close()
+            self._finish()
 
     # The date
 

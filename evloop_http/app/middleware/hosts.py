@@ -64,6 +64,8 @@ class TrustedHosts:
         self._answer = contract.answer
         self._prepare = contract.prepare
         self.close = contract.close
+        self.start_up = contract.start_up
+        self.shut_down = contract.shut_down
         self.request_class = contract.request_class
         self.tunnels = contract.tunnels
 

@@ -21,19 +21,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any, cast
 
 from ...messages import FOLLOW, GATHER, Answer, Preparation, Request
 from ...messages.awaiting import begin
+from ...messages.pending import Pending
 from .cycle import Cycle
 from .fields import ResponseFields
 from .kinds import ASGIApplication, ClientDisconnected
+from .lifespan import Lifespan
 from .scope import Scopes
 
 __all__ = ["ASGI", "ClientDisconnected"]
 
 #: Bytes of the largest body that is gathered before the application is called.
 GATHERED = 64 * 1024
+#: Seconds that a task has that was cancelled because the server stops.
+_CANCELLED = 1.0
 
 
 class ASGI:
@@ -43,22 +48,25 @@ class ASGI:
         application: a callable of scope, receive and send (ASGI 3).
         root_path: where the application's site begins, if a proxy in front says so. A path that begins with it is taken
             to be whole, for a proxy that leaves it there.
+        lifespan: "auto" to start the application and shut it down if it knows how, "on" if it must know that, "off" not
+            to ask.
 
     Raises:
         TypeError: the application cannot be called.
-        ValueError: the root path is not a path without a slash at its end.
+        ValueError: the root path is not a path without a slash at its end, or `lifespan` is something else.
     """
 
     #: coroutines need an asyncio loop
     needs_loop = True
 
-    def __init__(self, application: ASGIApplication, root_path: str = "") -> None:
+    def __init__(self, application: ASGIApplication, root_path: str = "", lifespan: str = "auto") -> None:
         if not callable(application):
             raise TypeError(f"an ASGI application is a callable, not {type(application).__name__}")
         self.application = application
         self._scopes = Scopes(root_path)
         self._known = ResponseFields()
-        self._state: dict[str, Any] = {}
+        self._lifespan = Lifespan(application, lifespan)
+        self._state = self._lifespan.state
         #: tasks that have not ended; asyncio itself refers to tasks weakly
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -89,6 +97,40 @@ class ASGI:
             task.add_done_callback(self._tasks.discard)
             task.add_done_callback(cycle.end)
         return cycle.response if cycle.response is not None else cycle.wait()
+
+
+    # The life of the server
+
+    def start_up(self) -> Pending[None] | None:
+        """Have the application start; see `evloop_http.messages.contract`."""
+        return self._lifespan.start_up()
+
+    def shut_down(self, grace: float) -> Pending[None] | None:
+        """Wait for tasks that run on behind their responses, then have the application shut down.
+
+        Args:
+            grace: seconds, after which the tasks are cancelled.
+        """
+        if not self._tasks:
+            return self._lifespan.shut_down()
+        task = asyncio.get_running_loop().create_task(self._shut_down(grace))
+        outcome: Pending[None] = Pending(task.cancel)
+        task.add_done_callback(partial(_settle, outcome))
+        return outcome
+
+    async def _shut_down(self, grace: float) -> None:
+        await asyncio.wait(self._tasks, timeout=grace)
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_CANCELLED)
+        outcome = self._lifespan.shut_down()
+        if outcome is not None:
+            await outcome
+
+
+def _settle(outcome: Pending[None], task: asyncio.Task[None]) -> None:
+    outcome.settle(None)
 
 
 def _called(application: ASGIApplication, scope: dict[str, Any], cycle: Cycle) -> Coroutine[Any, Any, None]:

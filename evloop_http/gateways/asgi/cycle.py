@@ -25,7 +25,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ...messages import HTTPError, Pipe, Request, Response
-from ...messages.awaiting import read, running_loop
+from ...messages.awaiting import running_loop
 from ...messages.pending import Pending
 from .files import sent_file, zero_copied
 from .kinds import ClientDisconnected, Message
@@ -147,7 +147,7 @@ class Cycle:
 
     async def _receive_piece(self, incoming: Any) -> Message:
         try:
-            piece = await read(incoming) if isinstance(incoming, Pipe) else b"".join([data async for data in incoming])
+            piece = await incoming.take() if isinstance(incoming, Pipe) else b"".join([data async for data in incoming])
         except HTTPError:  # the rest does not arrive
             self._incoming, self._has_left = None, True
             return {"type": "http.disconnect"}
