@@ -2,7 +2,7 @@
 
 It turns words into a `Server` and a mistake into one plain line on standard error: exit status 2
 for a command that makes no sense, 1 for one that cannot be carried out here (a port in use, a
-file that is missing). A traceback means a defect, never a mistake of the user's.
+file that is missing), 3 for an application that fails to start. A traceback means a defect, never a mistake of the user's.
 
 The process is the command's own, so it also sees to it that the process ends when it should, whatever the threads
 and the exit functions of the application do: see `Ending`.
@@ -28,7 +28,7 @@ from .app.hosts import is_loopback_address
 from .app.middleware.hosts import LOOPBACK, TrustedHosts
 from .ending import GRACE, Ending
 from .gateways.guessing import Kind, Undecided, adapted, kind_of
-from .messages import Application
+from .messages import Application, StartUpFailed
 from .net.binding import bind_address
 from .net.certificates import ServerContext
 from .observe.access import AccessLog
@@ -48,7 +48,7 @@ An HTTP/1.1 and HTTPS server in pure Python.
 EPILOG = f"""\
 Ctrl-C or SIGTERM finishes what is in flight, in {GRACE:g} seconds at most, and says what that is. A second one closes
 every connection and ends the process within a second, whatever its threads do. A third one ends it at once.
-The exit status is 0, or 130 after a second Ctrl-C.
+The exit status is 0, or 130 after a second Ctrl-C, or 3 if the application fails to start.
 """
 
 
@@ -65,8 +65,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Mistake as mistake:
         print(f"evloop-http: {mistake}", file=sys.stderr)
         return 1
+    except StartUpFailed as failure:
+        print(f"evloop-http: the application failed to start: {one_line(failure)}", file=sys.stderr)
+        return 3
     except KeyboardInterrupt:
         return 130
+
+
+def one_line(failure: StartUpFailed) -> str:
+    """Return why an application failed to start. Some say it with a whole traceback, the last line of which says it."""
+    lines = [line.strip() for line in str(failure).splitlines() if line.strip()]
+    return lines[-1] if lines else "it does not say why"
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -302,7 +311,7 @@ def serve(options: argparse.Namespace) -> int:
         if secure is not None:
             server.listen(sock=secure, tls=context)
         # Said by the loop itself: whoever reads it may stop us at once, and signals are minded by then.
-        server.reactor.call_soon(print_banner, server, options, sys.stdout)
+        server.call_when_started(lambda: print_banner(server, options, sys.stdout))
         # What has been loaded stays, so the collector need not look at it again: 3 % of a small request of the demo.
         gc.collect()
         gc.freeze()

@@ -119,7 +119,8 @@ class ASGI:
         return outcome
 
     async def _shut_down(self, grace: float) -> None:
-        await asyncio.wait(self._tasks, timeout=grace)
+        if self._tasks:  # they may have ended since this was called
+            await asyncio.wait(self._tasks, timeout=grace)
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -130,7 +131,11 @@ class ASGI:
 
 
 def _settle(outcome: Pending[None], task: asyncio.Task[None]) -> None:
-    outcome.settle(None)
+    error = None if task.cancelled() else task.exception()
+    if error is None:
+        outcome.settle(None)
+    else:
+        outcome.fail(error)
 
 
 def _called(application: ASGIApplication, scope: dict[str, Any], cycle: Cycle) -> Coroutine[Any, Any, None]:
