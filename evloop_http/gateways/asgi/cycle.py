@@ -24,7 +24,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ...messages import HTTPError, Pipe, Request, Response
+from ...messages import HTTPError, Pipe, Request, Response, TooSlow
 from ...messages.awaiting import running_loop
 from ...messages.pending import Pending
 from .files import sent_file, zero_copied
@@ -67,7 +67,7 @@ class Cycle:
     """What an application is given to answer one request: its `receive` and `send`."""
 
     __slots__ = ("_body", "_fields", "_has_left", "_incoming", "_known", "_pending", "_pipe", "_request", "_status",
-                 "_trailers", "_waiting", "response", "stage")
+                 "_told", "_trailers", "_waiting", "response", "stage")
 
     def __init__(self, request: Request, known: ResponseFields) -> None:
         self._request = request
@@ -84,6 +84,7 @@ class Cycle:
         self.response: Response | None = None
         self._pending: Pending[Response] | None = None
         self._has_left = False
+        self._told = False  # the application, that it has
         self._waiting: list[asyncio.Future[None]] | None = None
 
     def __repr__(self) -> str:
@@ -114,7 +115,9 @@ class Cycle:
         if self.stage is DONE or self._has_left:
             self._log(error)
             return
-        if error is None:
+        if error is None and self._told:  # it need not answer whoever has left
+            error = TooSlow("the client has left") if self._pipe is not None else HTTPError(500)
+        elif error is None:
             error = RuntimeError("the ASGI application returned without completing its response")
         elif isinstance(error, asyncio.CancelledError):
             error = RuntimeError("the ASGI application was cancelled")
@@ -143,13 +146,14 @@ class Cycle:
             return await self._receive_piece(incoming)
         while not (self.stage is DONE or self._has_left or self._request.disconnected):
             await self._something()
+        self._told = True
         return {"type": "http.disconnect"}
 
     async def _receive_piece(self, incoming: Any) -> Message:
         try:
             piece = await incoming.take() if isinstance(incoming, Pipe) else b"".join([data async for data in incoming])
         except HTTPError:  # the rest does not arrive
-            self._incoming, self._has_left = None, True
+            self._incoming, self._has_left, self._told = None, True, True
             return {"type": "http.disconnect"}
         more = isinstance(incoming, Pipe) and not incoming.finished
         if not more:
