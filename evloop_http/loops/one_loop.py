@@ -238,6 +238,8 @@ class Loop(asyncio.SelectorEventLoop):
         Raises:
             RuntimeError: the loop runs or is closed.
         """
+        if self.is_running() or self.is_closed():
+            raise RuntimeError(f"a loop that is {'running' if self.is_running() else 'closed'} cannot be finished")
         self._finishing = Finishing(self, self._executor, seconds)
         try:
             self.run_until_complete(self._finishing.run())
@@ -291,12 +293,13 @@ class DrivenLoop(Loop):
     """
 
     def __init__(self, reactor: Reactor | None = None) -> None:
-        if reactor is not None and reactor.driver is not None:
-            raise RuntimeError("this reactor drives a loop already; close that one first")
         self._is_driven = False  # now: not by `run_until_complete`, for instance
         self._limit: float | None = None
         self._count = 0
         super().__init__(reactor)
+        if self.reactor.driver is not None:  # asked last: a loop that was not made to its end cannot be closed
+            super().close()
+            raise RuntimeError("this reactor drives a loop already; close that one first")
         self._due = self.reactor.call_at(self.reactor.now, self._stay_due)
         self.reactor.driver = self._take_turn
 

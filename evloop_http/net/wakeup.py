@@ -79,6 +79,8 @@ class _Descriptor:
 
     def __init__(self, number: int) -> None:
         self.number = number
+        #: whether its owner wants it back when we are through
+        self.is_wanted = True
         self._file = self._file_behind()
 
     def _file_behind(self) -> tuple[int, int] | None:
@@ -143,7 +145,10 @@ class Signals:
     def _take_wakeup(self) -> None:
         ours = self._waker.write_fileno()
         current = signal.set_wakeup_fd(ours, warn_on_full_buffer=False)
-        if current not in (-1, ours):
+        if current == -1:
+            if self._found_wakeup is not None:  # somebody has cleared it since, for all who have set it before
+                self._found_wakeup.is_wanted = False
+        elif current != ours:
             if self in self._chain:  # somebody has set it after us
                 with contextlib.suppress(ValueError, OSError):
                     signal.set_wakeup_fd(current)
@@ -198,7 +203,7 @@ class Signals:
                 other._pass_on_to(found)
         current = signal.set_wakeup_fd(-1)
         if current == ours:
-            current = found.number if found is not None and found.is_open() else -1
+            current = found.number if found is not None and found.is_wanted and found.is_open() else -1
         # Otherwise somebody has set another since: that one stays. It may be closed: then none is set.
         with contextlib.suppress(ValueError, OSError):
             signal.set_wakeup_fd(current)

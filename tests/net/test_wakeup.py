@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import contextlib
 import fcntl
+import itertools
 import os
 import select
 import signal
@@ -300,3 +301,124 @@ def test_only_the_main_thread_may_put_them_back(signals: Signals, waker: Waker) 
     assert wakeup_fd() == waker.write_fileno()
     signals.off(signal.SIGUSR1)
     assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL
+
+
+# -- others who want the descriptor too
+
+
+@pytest.fixture
+def foreign(signals_as_found: None) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """The pair of somebody who reads the numbers of signals, as asyncio does, and has set the descriptor first."""
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        reader.setblocking(False)
+        writer.setblocking(False)
+        signal.set_wakeup_fd(writer.fileno())
+        yield reader, writer
+
+
+def read_numbers(reader: socket.socket) -> bytes:
+    try:
+        return reader.recv(100)
+    except BlockingIOError:
+        return b""
+
+
+@pytest.fixture
+def usr2() -> Iterator[None]:
+    """A handler that leaves all to the descriptor."""
+    found = signal.signal(signal.SIGUSR2, lambda number, frame: None)
+    yield
+    signal.signal(signal.SIGUSR2, found)
+
+
+def test_numbers_are_passed_on_to_the_descriptor_found_and_wakes_are_not(
+        foreign: tuple[socket.socket, socket.socket], waker: Waker, signals: Signals, usr2: None) -> None:
+    signals.on(signal.SIGUSR1, lambda: None)
+    waker.wake()
+    signal.raise_signal(signal.SIGUSR2)
+    signal.raise_signal(signal.SIGUSR1)
+    assert read_numbers(foreign[0]) == b""
+    waker.drain()
+    assert read_numbers(foreign[0]) == bytes([signal.SIGUSR2, signal.SIGUSR1])
+    waker.wake()
+    waker.drain()
+    assert read_numbers(foreign[0]) == b""
+
+
+def test_the_number_of_a_descriptor_that_was_closed_is_another_s_and_gets_nothing(
+        foreign: tuple[socket.socket, socket.socket], waker: Waker, signals: Signals, usr2: None) -> None:
+    signals.on(signal.SIGUSR1, lambda: None)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.setblocking(False)
+        os.dup2(ours.fileno(), foreign[1].fileno())  # as a new connection gets the number of one that was closed
+        signal.raise_signal(signal.SIGUSR2)
+        waker.drain()
+        assert read_numbers(theirs) == b""
+        signals.close()
+        assert wakeup_fd() == -1
+
+
+def test_a_reader_that_is_full_is_awake(foreign: tuple[socket.socket, socket.socket], waker: Waker, signals: Signals,
+                                        usr2: None) -> None:
+    signals.on(signal.SIGUSR1, lambda: None)
+    with contextlib.suppress(BlockingIOError):
+        while foreign[1].send(bytes(4096)):
+            pass
+    signal.raise_signal(signal.SIGUSR2)
+    waker.drain()
+    assert not is_readable(waker)
+
+
+def test_a_descriptor_that_was_set_after_ours_stays(signals: Signals, waker: Waker) -> None:
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        writer.setblocking(False)
+        signals.on(signal.SIGUSR1, lambda: None)
+        signal.set_wakeup_fd(writer.fileno())
+        signals.on(signal.SIGUSR2, lambda: None)
+        assert wakeup_fd() == writer.fileno()
+        signals.retake()
+        assert wakeup_fd() == writer.fileno()
+        signals.close()
+        assert signal.set_wakeup_fd(-1) == writer.fileno()
+
+
+def test_after_somebody_has_cleared_the_descriptor_it_is_taken_again(
+        foreign: tuple[socket.socket, socket.socket], signals: Signals, waker: Waker) -> None:
+    signals.retake()
+    assert wakeup_fd() == foreign[1].fileno()  # there are no signals to be woken by
+    signals.on(signal.SIGUSR1, lambda: None)
+    signal.set_wakeup_fd(-1)
+    signals.retake()
+    assert wakeup_fd() == waker.write_fileno()
+    signals.close()
+    assert wakeup_fd() == -1  # what was found was cleared too
+
+
+def test_loops_pass_signals_on_along_the_chain_in_any_order_and_never_in_a_circle(
+        foreign: tuple[socket.socket, socket.socket], usr2: None) -> None:
+    """Whatever three loops do: a number arrives once at the one who set the descriptor before them all."""
+    wakers = [Waker() for _ in range(3)]
+    loops = [Signals(waker, lambda callback: None) for waker in wakers]
+    numbers = [signal.SIGUSR1, signal.SIGHUP, signal.SIGWINCH]
+    for steps in itertools.product(range(3), repeat=5):
+        is_on = [False] * 3
+        for loop in steps:  # each step switches one of them on or off
+            if is_on[loop]:
+                loops[loop].off(numbers[loop])
+            else:
+                loops[loop].on(numbers[loop], lambda: None)
+            is_on[loop] = not is_on[loop]
+            signal.raise_signal(signal.SIGUSR2)
+            for _ in range(3):
+                for waker in wakers:
+                    waker.drain()
+            assert read_numbers(foreign[0]) == bytes([signal.SIGUSR2])
+            assert not any(is_readable(waker) for waker in wakers)
+        for signals in loops:
+            signals.close()
+        assert wakeup_fd() == foreign[1].fileno()
+    for waker in wakers:
+        waker.close()
