@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import threading
 from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,9 @@ logger = logging.getLogger("evloop_http.loops")
 
 #: Seconds that each of the three has even if no time is left: most end at once, and they should be able to.
 _LEAST = 0.1
+#: Seconds, at most, until a task that was being cancelled before the end is cancelled again. It may be cleaning up, and
+#: a second cancellation would interrupt that; or it may have caught the first, and go on as ever.
+_AGAIN = 1.0
 
 
 class Finishing:
@@ -51,8 +55,8 @@ class Finishing:
         if self._executor is not None and not await self._has_ended(self._shut_down(self._executor)):
             logger.warning("threads of asyncio.to_thread or of the loop's default executor are still at work")
 
-    async def _has_ended(self, ending: Awaitable[object]) -> bool:
-        left = max(_LEAST, self._until - self._loop.time())
+    async def _has_ended(self, ending: Awaitable[object], most: float = math.inf) -> bool:
+        left = max(_LEAST, min(self._until - self._loop.time(), most))
         try:
             async with asyncio.timeout(left) as self._waiting:
                 await ending
@@ -61,12 +65,14 @@ class Finishing:
         return True
 
     async def _end(self, tasks: set[asyncio.Task[object]]) -> None:
-        for task in tasks:
+        before = {task for task in tasks if task.cancelling()}
+        for task in tasks - before:
             task.cancel()
-        await self._has_ended(asyncio.wait(tasks))
-        lasting = [task for task in tasks if not task.done()]
-        if lasting:
-            logger.warning("tasks that were cancelled go on: %s", lasting)
+        if before and not await self._has_ended(asyncio.wait(before), _AGAIN):
+            for task in before:
+                task.cancel()
+        if not await self._has_ended(asyncio.wait(tasks)):
+            logger.warning("tasks that were cancelled go on: %s", [task for task in tasks if not task.done()])
         for task in tasks:
             if task.done() and not task.cancelled() and task.exception() is not None:
                 self._loop.call_exception_handler({"message": "a task failed when it was cancelled at the end",

@@ -22,7 +22,7 @@ SIGINT, SIGTERM = signal.SIGINT, signal.SIGTERM
 
 #: Every handler says when it has been called, and none of them returns.
 SITE = """
-import atexit, re, threading, time
+import asyncio, atexit, re, threading, time
 from concurrent.futures import Future, ThreadPoolExecutor
 from evloop_http import App
 
@@ -69,6 +69,39 @@ class Clinging(App):
 
 clinging = Clinging()
 clinging.get("/later")(later)
+
+class Coroutines:
+    needs_loop = True
+
+    def __init__(self):
+        self.tasks = []
+
+    def __call__(self, request):
+        task = asyncio.get_running_loop().create_task(getattr(self, request.path[1:])())
+        self.tasks.append(task)
+        return Future()
+
+    async def wait(self):
+        print("at work", flush=True)
+        await asyncio.sleep(1000)
+
+    async def go_on(self):
+        print("at work", flush=True)
+        while True:
+            try:
+                await asyncio.sleep(1000)
+            except asyncio.CancelledError:
+                pass
+
+    async def thread(self):
+        await asyncio.to_thread(block)
+
+    async def spin(self):
+        print("at work", flush=True)
+        while True:
+            pass
+
+coroutines = Coroutines()
 
 def lasting():
     atexit.register(forever.wait)
@@ -175,8 +208,18 @@ def test_no_thread_keeps_the_process_after_the_second_signal(tmp_path: Path, tar
         assert client.recv(1) == b""
 
 
+@pytest.mark.parametrize("target", ["/wait", "/go_on", "/thread"])
+@pytest.mark.parametrize(("number", "status"), [(SIGINT, 130), (SIGTERM, 0)])
+def test_neither_does_a_coroutine(tmp_path: Path, target: str, number: int, status: int) -> None:
+    with serving(tmp_path, "coroutines") as site, site.ask(target) as client:
+        site.send(number)
+        assert site.err.readline() == f"evloop-http: waiting for 1 request: {target}; again to close it\n"
+        assert site.end(number)[0] == status
+        assert client.recv(1) == b""
+
+
 @pytest.mark.parametrize("name", ["clinging", "lasting"])
-def test_neither_does_an_application_that_does_not_close_nor_an_exit_function(tmp_path: Path, name: str) -> None:
+def test_nor_an_application_that_does_not_close_nor_an_exit_function(tmp_path: Path, name: str) -> None:
     with serving(tmp_path, name) as site, site.ask("/later"):
         site.send(SIGINT)
         assert site.err.readline()
@@ -184,7 +227,8 @@ def test_neither_does_an_application_that_does_not_close_nor_an_exit_function(tm
 
 
 @pytest.mark.parametrize(("name", "target"), [("app", "/executor"), ("clinging", "/later"), ("lasting", "/later"),
-                                              ("app", "/spin")])
+                                              ("app", "/spin"), ("coroutines", "/wait"), ("coroutines", "/go_on"),
+                                              ("coroutines", "/thread"), ("coroutines", "/spin")])
 def test_after_its_grace_the_process_ends_by_itself(tmp_path: Path, name: str, target: str) -> None:
     with serving(tmp_path, name, ("-c", HURRIED)) as site, site.ask(target) as client:
         assert site.end(SIGTERM)[0] == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import AsyncIterator, Iterator
 
@@ -42,6 +43,39 @@ def test_tasks_are_cancelled_and_waited_for(loop: Loop) -> None:
     loop.finish(PATIENCE)
     assert sorted(ended) == ["a", "b"]
     assert all(task.cancelled() for task in tasks)
+
+
+def test_a_task_that_was_cancelled_before_the_end_may_clean_up(loop: Loop) -> None:
+    ended: list[str] = []
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(PATIENCE)
+        finally:
+            await asyncio.sleep(0.001)
+            ended.append("clean")
+
+    task = loop.create_task(work())
+    loop.run_until_complete(asyncio.sleep(0))
+    task.cancel()
+    loop.finish(PATIENCE)
+    assert ended == ["clean"]
+
+
+def test_a_task_that_went_on_after_its_cancellation_is_cancelled_again(loop: Loop,
+                                                                       caplog: pytest.LogCaptureFixture) -> None:
+    async def work() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(PATIENCE)
+        await asyncio.sleep(PATIENCE)
+
+    task = loop.create_task(work())
+    loop.run_until_complete(asyncio.sleep(0))
+    task.cancel()
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.finish(0)
+    assert task.cancelled()
+    assert caplog.messages == []
 
 
 def test_what_fails_when_it_is_cancelled_is_told_to_the_exception_handler(loop: Loop) -> None:
