@@ -56,6 +56,8 @@ The house, in the order in which it is best read:
     loops/              a reactor in somebody else's loop
         guest             Guest: a descriptor and a timer in a host that calls back
         asyncio tk glib qt trio gevent    one host each, loaded when it is used
+        one_loop          the other way round: an asyncio loop whose selector is the reactor
+        finishing         how it ends
     app/                Request in, Response out; no sockets
     websocket/          messages both ways: handshake, frames, deadlines, handlers of three kinds; no sockets
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-SCRIPTS = ("venv", "serve", "test", "check", "make-cert", "fuzz", "load")
+SCRIPTS = ("venv", "serve", "test", "check", "make-cert", "fuzz", "load", "conformance")
 BASH_SCRIPTS = [".ci/run", *(f"scripts/{name}" for name in SCRIPTS)]
 
 

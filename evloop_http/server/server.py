@@ -266,8 +266,8 @@ class Server:
         After `grace` seconds, or at a second signal, every connection is closed. A handler that works in a thread
         is not interrupted: this returns all the same, and logs which ones they are.
 
-        If the application needs asyncio, its loop is this thread's while this runs. At the end, what is left of tasks
-        is cancelled and waited for, as long as `grace` allows and at least for a moment.
+        If the application needs asyncio, its loop is this thread's while this runs. At the end, the tasks that are left
+        are cancelled and waited for, as long as `grace` allows and at least for a moment.
 
         The second signal also puts back what handled signals before. So a third one ends a loop that does not answer,
         because a handler does not return: Ctrl-C raises `KeyboardInterrupt` there, unless the program handles it.

@@ -127,8 +127,8 @@ def main() -> int:
         return 2
     print(f"Python {sys.version.split()[0]}", flush=True)
     wanted = [(name, kind) for name in names for kind in ((Loop, TurnedLoop) if name == "test_events" else (Loop,))]
-    results = [run(name, kind) for name, kind in wanted]
-    return 0 if all(results) else 1
+    failed = sum(not run(name, kind) for name, kind in wanted)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

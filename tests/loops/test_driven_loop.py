@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import select
+import selectors
 import socket
 from collections.abc import Callable, Iterator
 
@@ -46,6 +47,12 @@ def settle(reactor: Reactor) -> None:
 def poll_until(reactor: Reactor, is_done: Callable[[], object]) -> None:
     while not is_done():
         assert reactor.poll(PATIENCE), "nothing happens any more"
+
+
+def connect(server: Server) -> socket.socket:
+    address = server.addresses[0]
+    assert isinstance(address, tuple)
+    return socket.create_connection(address, PATIENCE)
 
 
 def is_readable(reactor: Reactor) -> bool:
@@ -91,7 +98,12 @@ def test_tasks_that_sleep_end_the_sleep_of_a_poll(loop: DrivenLoop, reactor: Rea
 def test_a_poll_sleeps_no_longer_than_it_is_told_nor_than_asyncio_wants(loop: DrivenLoop, reactor: Reactor,
                                                                         monkeypatch: pytest.MonkeyPatch) -> None:
     timeouts: list[float | None] = []
-    monkeypatch.setattr(reactor._selector, "select", lambda timeout: timeouts.append(timeout) or [])
+
+    def select(timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
+        timeouts.append(timeout)
+        return []
+
+    monkeypatch.setattr(reactor._selector, "select", select)
     for asked in (None, 7.0, 0.0):
         reactor.poll(asked)
     handle = loop.call_later(5, pytest.fail)
@@ -218,8 +230,7 @@ def test_a_server_that_is_polled_answers_with_coroutines(loop: DrivenLoop, react
 
     with contextlib.closing(Server(AsyncApplication(handler), reactor=reactor)) as server:
         server.listen()
-        host, port = server.addresses[0]
-        with socket.create_connection((host, int(port)), PATIENCE) as client:
+        with connect(server) as client:
             client.sendall(LAST_GET)
             received: list[bytes] = []
             reactor.register(client, READ, lambda events: received.append(client.recv(65536)))
@@ -237,10 +248,14 @@ def test_the_server_s_own_run_runs_the_loop_that_is_there(loop: DrivenLoop, reac
 
     server = Server(AsyncApplication(handler), reactor=reactor)
     server.listen()
-    host, port = server.addresses[0]
-    with socket.create_connection((host, int(port)), PATIENCE) as client:
+    with connect(server) as client:
+
+        def on_answer(events: int) -> None:
+            reactor.unregister(client)
+            server.stop(0)
+
         client.sendall(LAST_GET)
-        reactor.register(client, READ, lambda events: (reactor.unregister(client), server.stop(0)))
+        reactor.register(client, READ, on_answer)
         server.run()
     assert seen == [loop]
     assert not loop.is_closed()

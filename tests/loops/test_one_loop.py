@@ -411,9 +411,14 @@ def test_timeouts_and_calls_from_threads(loop: Loop) -> None:
 # -- beside a server
 
 
+def address_of(server: Server) -> tuple[str, int]:
+    address = server.addresses[0]
+    assert isinstance(address, tuple)
+    return address
+
+
 async def fetch(server: Server, request: bytes = LAST_GET) -> bytes:
-    host, port = server.addresses[0]
-    reader, writer = await asyncio.open_connection(host, port)
+    reader, writer = await asyncio.open_connection(*address_of(server))
     writer.write(request)
     data = await reader.read()
     writer.close()
@@ -465,8 +470,7 @@ def test_a_reset_cancels_the_task_of_its_request(loop: Loop, reactor: Reactor) -
         return Response("too late")
 
     async def main(server: Server) -> None:
-        host, port = server.addresses[0]
-        with socket.create_connection((host, int(port)), PATIENCE) as client:
+        with socket.create_connection(address_of(server), PATIENCE) as client:
             client.sendall(GET)
             await asked.wait()
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing resets

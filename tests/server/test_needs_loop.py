@@ -51,8 +51,9 @@ def reactor() -> Iterator[Reactor]:
 
 
 def connect(server: Server) -> socket.socket:
-    host, port = server.addresses[0]
-    return socket.create_connection((host, int(port)), PATIENCE)
+    address = server.addresses[0]
+    assert isinstance(address, tuple)
+    return socket.create_connection(address, PATIENCE)
 
 
 @contextlib.contextmanager
