@@ -87,5 +87,7 @@ class Finishing:
                 self._loop.call_soon_threadsafe(ended.set)
 
         # A daemon, because it may wait for ever. It keeps the loop turning: the threads may want something of it.
-        threading.Thread(target=shut_down, name="evloop_http.finishing", daemon=True).start()
+        thread = threading.Thread(target=shut_down, name="evloop_http.finishing", daemon=True)
+        thread.start()
         await ended.wait()
+        thread.join()

@@ -198,11 +198,10 @@ class Loop(asyncio.SelectorEventLoop):
         """
         if self.reactor.awake and not self.is_running():
             raise RuntimeError("a callback of the reactor cannot run a loop that sleeps in the reactor's turns")
-        self.reactor.awake = True
         try:
             super().run_forever()
         finally:
-            self.reactor.awake = self.is_running()
+            self.reactor.awake = self.is_running()  # since its first `select`
 
     def remove_signal_handler(self, sig: int) -> bool:
         """Remove the handler of a signal. Return whether there was one."""

@@ -36,6 +36,8 @@ DESELECTED = {
     "SelectEventLoopTests": "the tests of EPollEventLoopTests on another selector; ours is the reactor's",
     "PollEventLoopTests": "likewise",
 }
+#: How test cases name the method that makes their loop.
+MAKERS = ("create_event_loop", "new_loop")
 #: Not run where the reactor drives.
 NOT_TURNED = {
     "test_run_until_complete_stopped": "nobody runs this loop, so `stop` has nothing to end but the turn",
@@ -85,10 +87,10 @@ def cases(module: ModuleType, make: Counting) -> Iterator[type[unittest.TestCase
     for name, case in list(vars(module).items()):
         if not (isinstance(case, type) and issubclass(case, unittest.TestCase)) or name in DESELECTED:
             continue
-        if hasattr(case, "create_event_loop"):
+        if makers := [maker for maker in MAKERS if hasattr(case, maker)]:
             left_out = dict.fromkeys(NOT_TURNED) if make.kind is TurnedLoop else {}
-            case = type(name, (case,), {"create_event_loop": lambda self: make(), "__module__": module.__name__,
-                                        **left_out})
+            ours = dict.fromkeys(makers, lambda self: make())
+            case = type(name, (case,), {**ours, **left_out, "__module__": module.__name__})
         elif make.kind is TurnedLoop:
             continue  # they do not depend on who drives
         yield case

@@ -17,6 +17,7 @@ import pytest
 
 from coroutines import AsyncApplication
 from evloop_http.app.middleware import TrustedHosts
+from evloop_http.loops import finishing
 from evloop_http.loops.asyncio import Loop
 from evloop_http.messages import Contract, Request, Response
 from evloop_http.net.reactor import Reactor
@@ -302,6 +303,23 @@ def test_a_task_that_ignores_its_cancellation_is_waited_for_until_the_second_sig
     assert "tasks that were cancelled go on" in caplog.text
     release.append(True)
     kept[0]._log_destroy_pending = False  # type: ignore[attr-defined]
+
+
+def test_tasks_that_are_left_have_what_is_left_of_the_grace(reactor: Reactor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finishing, "_LEAST", 0)
+    endless = Endless(int)
+
+    async def handler(request: Request) -> Response:
+        kept.append(asyncio.create_task(endless(request)))
+        await asyncio.sleep(0)
+        server.stop(grace=PATIENCE)
+        return Response("hello")
+
+    kept: list[asyncio.Task[Response]] = []
+    with visited(handler, reactor) as (server, client):
+        server.run()
+        assert read_answers(received(client))[0].body == b"hello"
+    assert endless.ended == ["cancelled and awaited"]
 
 
 def test_a_thread_that_does_not_end_does_not_hold_the_end(reactor: Reactor, caplog: pytest.LogCaptureFixture) -> None:
