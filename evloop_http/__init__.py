@@ -57,6 +57,7 @@ The house, in the order in which it is best read:
         guest             Guest: a descriptor and a timer in a host that calls back
         asyncio tk glib qt trio gevent    one host each, loaded when it is used
         one_loop          the other way round: an asyncio loop whose selector is the reactor
+        driven_loop       the same, where somebody else takes the turns
         finishing         how it ends
     app/                Request in, Response out; no sockets
     websocket/          messages both ways: handshake, frames, deadlines, handlers of three kinds; no sockets

@@ -20,8 +20,9 @@ from collections.abc import AsyncIterator
 from functools import partial
 
 from ..net.reactor import Reactor
+from .driven_loop import DrivenLoop
 from .guest import Guest, Stoppable, Undo
-from .one_loop import DrivenLoop, Loop
+from .one_loop import Loop
 
 __all__ = ["AsyncioGuest", "DrivenLoop", "Loop", "attach", "serving", "stopped"]
 

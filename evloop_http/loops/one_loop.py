@@ -17,11 +17,7 @@ closed what is in it: whatever was changed since is taken out again. Selectors a
 *Nobody is asleep while asyncio calls back.* It always comes back to `select` before it sleeps. The reactor is told so
 (`awake`); otherwise each `reactor.call_soon` in a task would write to its own waker.
 
-*Who takes the turns?* asyncio, with a `Loop`. But a game or a window may call `reactor.poll` itself and still want
-`async def` handlers. With a `DrivenLoop`, every `poll` is also exactly one turn of asyncio: `run_forever`, stopped
-from its own `select`. A host that sleeps elsewhere must know when asyncio wants its next turn, which asyncio tells
-nobody but its selector. So that moment is a timer of the reactor's, moved forward by `call_soon` and `call_at`. After
-each turn in which something was due, there is one more that only asks.
+*Who takes the turns?* asyncio does. Where somebody else does, see `driven_loop`.
 """
 
 from __future__ import annotations
@@ -30,13 +26,11 @@ import asyncio
 import selectors
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import Context
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, TypeVarTuple
 
 from ..net.reactor import FileDescriptor, Reactor
-from ..net.timers import NEVER
 from .beginning import begin
 from .finishing import Finishing
 
@@ -86,15 +80,12 @@ class _Keys(Mapping[FileDescriptor, selectors.SelectorKey]):
 
 
 class SharedSelector(selectors.BaseSelector):
-    """The part of a reactor's selector that belongs to somebody else.
+    """The part of a reactor's selector that belongs to somebody else."""
 
-    Args:
-        poll: what takes a turn of the reactor; its own `poll` if nothing else is given.
-    """
-
-    def __init__(self, reactor: Reactor, poll: Callable[[float | None], int] | None = None) -> None:
+    def __init__(self, reactor: Reactor) -> None:
         self._reactor = reactor
-        self._poll = poll or reactor.poll
+        #: how much there was to do in the last turn, on both sides
+        self.count = 0
         self._keys = _Keys()
         self._ready: dict[int, int] = {}
 
@@ -142,7 +133,7 @@ class SharedSelector(selectors.BaseSelector):
         self._ready.clear()  # of turns that others took
         self._reactor.awake = False
         try:
-            self._poll(timeout)
+            self.count = self._reactor.poll(timeout)
         finally:
             self._reactor.awake = True
         keys = self._keys.by_number
@@ -174,10 +165,10 @@ class Loop(asyncio.SelectorEventLoop):
         self.reactor = Reactor() if reactor is None else reactor
         self._executor: ThreadPoolExecutor | None = None
         self._finishing: Finishing | None = None
-        super().__init__(SharedSelector(self.reactor, self._own_poll()))
+        super().__init__(self._make_selector())
 
-    def _own_poll(self) -> Callable[[float | None], int] | None:
-        return None
+    def _make_selector(self) -> SharedSelector:
+        return SharedSelector(self.reactor)
 
     def time(self) -> float:
         """Return the time of the reactor's clock, in seconds."""
@@ -198,10 +189,11 @@ class Loop(asyncio.SelectorEventLoop):
         """
         if self.reactor.awake and not self.is_running():
             raise RuntimeError("a callback of the reactor cannot run a loop that sleeps in the reactor's turns")
+        self.reactor.awake = True
         try:
             super().run_forever()
         finally:
-            self.reactor.awake = self.is_running()  # since its first `select`
+            self.reactor.awake = self.is_running()
 
     def remove_signal_handler(self, sig: int) -> bool:
         """Remove the handler of a signal. Return whether there was one."""
@@ -241,7 +233,11 @@ class Loop(asyncio.SelectorEventLoop):
             raise RuntimeError(f"a loop that is {'running' if self.is_running() else 'closed'} cannot be finished")
         self._finishing = Finishing(self, self._executor, seconds)
         try:
-            self.run_until_complete(self._finishing.run())
+            ending = self.create_task(self._finishing.run())
+            ending.add_done_callback(lambda ending: self.stop())
+            while not ending.done():  # whatever else stops the loop: a task may, when it is cancelled
+                self.run_forever()
+            ending.result()
         finally:
             self._finishing = None
 
@@ -267,105 +263,7 @@ class Loop(asyncio.SelectorEventLoop):
                  traceback: TracebackType | None) -> None:
         """`finish` and `close`."""
         try:
-            self.finish()
+            if not self.is_closed():
+                self.finish()
         finally:
             self.close()
-
-
-class DrivenLoop(Loop):
-    """A loop that whoever runs the reactor runs with it, until it is closed.
-
-        with DrivenLoop(reactor) as loop:
-            loop.create_task(something())
-            while playing:
-                draw_a_frame()
-                reactor.poll(0)             # a turn of the reactor, and one of asyncio
-
-    `poll` and `run`, and with them `Server.run`, take one turn of asyncio for each turn of the reactor. In handlers and
-    callbacks `asyncio.get_running_loop()` is this loop. `next_timeout` and `fileno` are right for both sides. What
-    `poll` returns counts asyncio's descriptors, and one more if a task or a timer was due.
-
-    It may also be run as every loop, with `run_until_complete`. A program that asyncio runs needs a `Loop` only.
-
-    Raises:
-        RuntimeError: the reactor has such a loop already.
-    """
-
-    def __init__(self, reactor: Reactor | None = None) -> None:
-        self._is_driven = False  # now: not by `run_until_complete`, for instance
-        self._limit: float | None = None
-        self._count = 0
-        super().__init__(reactor)
-        if self.reactor.driver is not None:  # asked last: a loop that was not made to its end cannot be closed
-            super().close()
-            raise RuntimeError("this reactor drives a loop already; close that one first")
-        self._due = self.reactor.call_at(self.reactor.now, self._stay_due)
-        self.reactor.driver = self._take_turn
-
-    def _own_poll(self) -> Callable[[float | None], int]:
-        return self._poll
-
-    def _take_turn(self, timeout: float | None) -> int:
-        """Take one turn of asyncio, and in it one of the reactor. Sleep for at most `timeout` seconds."""
-        self._is_driven, self._limit, self._count = True, timeout, 0
-        try:
-            self.run_forever()
-        finally:
-            self._is_driven = False
-        return self._count
-
-    def _poll(self, timeout: float | None) -> int:
-        """Take a turn of the reactor in the middle of one of asyncio's, which could sleep for `timeout` seconds."""
-        self._note(timeout)
-        if self._is_driven:
-            self.stop()  # after this turn
-            if timeout is None or (self._limit is not None and self._limit < timeout):
-                timeout = self._limit
-        self.reactor.driver = None
-        try:
-            self._count = self.reactor.poll(timeout)
-        finally:
-            self.reactor.driver = self._take_turn
-        return self._count
-
-    # When asyncio wants its next turn
-
-    def _note(self, timeout: float | None) -> None:
-        """Note when asyncio wants its next turn, in `timeout` seconds, if nothing is scheduled meanwhile."""
-        if timeout == 0:
-            self._be_due(self.reactor.now)
-        elif timeout is not None or self._due.active:
-            # A new timer: one that is moved to a later time may still end a sleep at the earlier one.
-            self._due.cancel()
-            self._due = self.reactor.timer(self._stay_due)
-            self._due.move(NEVER if timeout is None else self.time() + timeout)
-
-    def _be_due(self, deadline: float) -> None:
-        if deadline < self._due.deadline:
-            self._due.move(deadline)
-
-    def _stay_due(self) -> None:
-        # When it wants the turn after this one is known only when it asks for that.
-        self._due.move(self.reactor.now)
-
-    def call_soon(self, callback: Callable[[*Ts], object], *args: *Ts,
-                  context: Context | None = None) -> asyncio.Handle:
-        """Have the loop call back in its next turn."""
-        self._be_due(self.reactor.now)
-        return super().call_soon(callback, *args, context=context)
-
-    def call_at(self, when: float, callback: Callable[[*Ts], object], *args: *Ts,
-                context: Context | None = None) -> asyncio.TimerHandle:
-        """Have the loop call back at a time of its clock, in seconds."""
-        self._be_due(when)
-        return super().call_at(when, callback, *args, context=context)
-
-    def close(self) -> None:
-        """Close the loop, and the reactor if the loop has made it. From then on the reactor turns alone.
-
-        Raises:
-            RuntimeError: the loop runs.
-        """
-        super().close()
-        self._due.cancel()
-        self.reactor.driver = None

@@ -332,8 +332,10 @@ class Server:
                     loop.run_forever()
             finally:
                 self._close_all()
-                loop.finish(max(0.0, self._grace_ends - self.reactor.time()))
-                self._loop = None
+                try:
+                    loop.finish(max(0.0, self._grace_ends - self.reactor.time()))
+                finally:
+                    self._loop = None
 
     @contextlib.contextmanager
     def in_thread(self, host: str = "127.0.0.1", port: int = 0) -> Iterator[Server]:

@@ -213,6 +213,8 @@ def test_scheduling_between_turns_wakes_the_host_and_within_one_costs_nothing(lo
             loop.call_soon(int)
             loop.call_later(0, int)
             await asyncio.sleep(0)
+        for _ in range(3):
+            await asyncio.sleep(0.002)
 
     writer = count_sends(reactor)
     loop.call_soon(int)

@@ -128,6 +128,23 @@ def test_hurry_ends_a_long_wait(loop: Loop, caplog: pytest.LogCaptureFixture) ->
     loop.run_until_complete(task)
 
 
+def test_a_task_that_stops_the_loop_when_it_is_cancelled_does_not_stop_the_end(loop: Loop) -> None:
+    ended: list[str] = []
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(PATIENCE)
+        finally:
+            loop.stop()
+            await asyncio.sleep(0.001)
+            ended.append("ended")
+
+    loop.create_task(work())
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.finish(PATIENCE)
+    assert ended == ["ended"]
+
+
 def test_generators_are_closed(loop: Loop) -> None:
     ended: list[str] = []
 

@@ -327,6 +327,11 @@ def test_a_loop_closes_a_reactor_that_it_has_made() -> None:
         loop.reactor.poll(0)
 
 
+def test_a_loop_may_be_closed_within_its_block() -> None:
+    with Loop() as loop:
+        loop.close()
+
+
 def test_a_running_loop_is_not_closed_and_neither_is_its_reactor() -> None:
     async def main(loop: Loop) -> None:
         with pytest.raises(RuntimeError, match="running"):
