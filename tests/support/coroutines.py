@@ -9,7 +9,7 @@ from functools import partial
 from typing import cast
 
 from evloop_http.messages import Request, Response
-from evloop_http.messages.futures import OwnedFuture
+from evloop_http.messages.pending import Pending
 from evloop_http.net.reactor import Reactor
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -23,27 +23,23 @@ class AsyncApplication:
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
 
-    def __call__(self, request: Request) -> OwnedFuture[Response]:
-        answer = OwnedFuture[Response]()
-
-        async def answering() -> Response:
-            return await self._handler(request)
-
-        task = asyncio.get_running_loop().create_task(answering())
-        answer.add_done_callback(lambda done: done.cancelled() and task.cancel())
+    def __call__(self, request: Request) -> Pending[Response]:
+        task = asyncio.get_running_loop().create_task(self._answer(request))
+        answer: Pending[Response] = Pending(task.cancel)
         task.add_done_callback(partial(_settle, answer))
         return answer
 
+    async def _answer(self, request: Request) -> Response:
+        return await self._handler(request)
 
-def _settle(answer: OwnedFuture[Response], task: asyncio.Task[Response]) -> None:
-    if not answer.set_running_or_notify_cancel():
-        return
+
+def _settle(answer: Pending[Response], task: asyncio.Task[Response]) -> None:
     if task.cancelled():
-        answer.set_exception(RuntimeError("the task was cancelled"))
+        answer.fail(RuntimeError("the task was cancelled"))
     elif error := task.exception():
-        answer.set_exception(error)
+        answer.fail(error)
     else:
-        answer.set_result(task.result())
+        answer.settle(task.result())
 
 
 class CountingWriter:
