@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .sockets import BaseSocket
+
+if TYPE_CHECKING:
+    from .frames import Made
 
 
 def broadcast(sockets: Iterable[BaseSocket[Any]], message: str | bytes) -> int:
@@ -20,5 +23,5 @@ def broadcast(sockets: Iterable[BaseSocket[Any]], message: str | bytes) -> int:
     Raises:
         TypeError: the message is neither text nor bytes.
     """
-    made: dict[int, bytes] = {}
+    made: Made = {}
     return sum([socket.protocol.send_shared(message, made) for socket in list(sockets)])

@@ -26,16 +26,18 @@ from websockets.protocol import Protocol, Side, State
 
 from .options import Options
 
-__all__ = ["BINARY", "CLOSE", "CONT", "PING", "PONG", "TEXT", "Deflate", "Encoder", "Frame", "Frames", "Message",
-           "close_frame", "frame", "negotiate_deflate"]
+__all__ = ["BINARY", "CLOSE", "CONT", "PING", "PONG", "TEXT", "Deflate", "Encoder", "Frame", "Frames", "Made",
+           "Message", "close_frame", "frame", "negotiate_deflate"]
 
 Message: TypeAlias = str | bytes
+#: Frames of one message, by the bits of the window (0 without compression) and the smallest size that is compressed.
+Made: TypeAlias = dict[tuple[int, int], bytes]
 
 #: The library logs every frame at level DEBUG: not under a name that somebody turns on to debug a server.
 _logger = logging.getLogger("evloop_http.websocket.frames")
 
-#: Bits of the window, the memory level, and the bytes below which nothing is compressed.
-_WINDOW, _MEMORY, _SMALL = 12, 5, 128
+#: Bits of the window, and the memory level.
+_WINDOW, _MEMORY = 12, 5
 _FACTORY = ServerPerMessageDeflateFactory(server_max_window_bits=_WINDOW, client_max_window_bits=_WINDOW,
                                           compress_settings={"memLevel": _MEMORY})
 
@@ -107,12 +109,17 @@ class Frames(Protocol):
 
 
 class Encoder:
-    """Makes frames of messages. One at a time: the compressor remembers what was sent."""
+    """Makes frames of messages. One at a time: the compressor remembers what was sent.
 
-    __slots__ = ("_compressor", "_deflate")
+    Args:
+        least: bytes of the smallest message that is compressed.
+    """
 
-    def __init__(self, deflate: Deflate | None) -> None:
+    __slots__ = ("_compressor", "_deflate", "_least")
+
+    def __init__(self, deflate: Deflate | None, least: int) -> None:
         self._deflate = deflate
+        self._least = least
         self._compressor: zlib._Compress | None = None  # made for the first large message, and anew after `forget`
 
     def encode(self, message: Message | bytearray | memoryview) -> bytes:
@@ -127,7 +134,7 @@ class Encoder:
         else:
             payload, heads, first = _checked_bytes(message), _BINARY_HEADS, _FIN | BINARY
         size = len(payload)
-        if self._deflate is not None and size >= _SMALL:
+        if self._deflate is not None and size >= self._least:
             return frame(first | _RSV1, self._compress(self._deflate, payload))
         return heads[size] + payload if size < 126 else frame(first, payload)
 
@@ -139,16 +146,16 @@ class Encoder:
         # RFC 7692 §7.2.1: the four bytes that end every flush are left out.
         return (compressor.compress(payload) + compressor.flush(zlib.Z_SYNC_FLUSH))[:-4]
 
-    def encode_shared(self, message: Message, made: dict[int, bytes]) -> bytes:
+    def encode_shared(self, message: Message, made: Made) -> bytes:
         """Return a frame that others with the same settings are sent too.
 
         Args:
-            made: the frames of this message, by the bits of the window, 0 for none.
+            made: the frames of this message, by settings.
         """
-        bits = self._deflate.bits if self._deflate is not None else 0
-        shared = made.get(bits)
+        settings = (self._deflate.bits, self._least) if self._deflate is not None else (0, 0)
+        shared = made.get(settings)
         if shared is None:
-            made[bits] = shared = Encoder(self._deflate).encode(message)
+            made[settings] = shared = Encoder(self._deflate, self._least).encode(message)
         if shared[0] & _RSV1:
             self.forget()
         return shared

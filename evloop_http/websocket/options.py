@@ -52,6 +52,8 @@ class Options:
     origins: Iterable[str] = ()
     #: whether to compress (RFC 7692), with a window of 4 KiB. It costs some 20 KiB of memory for each connection
     compression: bool = False
+    #: bytes of the smallest message that is compressed
+    compress_from: int = 128
     #: bytes of a message, decompressed; beyond, the connection is closed with 1009
     max_message: int = 1024 * 1024
     #: frames of a message; beyond, 1009
@@ -75,6 +77,8 @@ class Options:
         for name in self.subprotocols:
             if not is_token(name):
                 raise ValueError(f"a subprotocol is a token, not {name!r}")
+        if self.compress_from < 0:
+            raise ValueError(f"compress_from must not be negative, not {self.compress_from}")
         for name in ("max_message", "max_fragments", "ping_interval", "ping_timeout", "close_timeout"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")

@@ -36,7 +36,7 @@ from .handshake import Offer
 from .options import BEHIND, BUDGET, COMPRESSED_SLICE, HIGH_WATER, SLICE
 
 if TYPE_CHECKING:
-    from .frames import Frame, Message
+    from .frames import Frame, Made, Message
 
 logger = logging.getLogger("evloop_http.websocket")
 
@@ -195,7 +195,7 @@ class WebSocketProtocol:
         self._pinged = False  # by us, and nothing has arrived since
         # What goes out
         self._lock = Lock()
-        self._encoder = Encoder(offer.deflate)
+        self._encoder = Encoder(offer.deflate, offer.options.compress_from)
         self._out: list[bytes] = []
         self._out_size = 0
         self._flush_due = True  # a flush will come: `on_start`
@@ -244,7 +244,7 @@ class WebSocketProtocol:
             is_due, self._flush_due = self._flush_due, True
         self._flush_soon(is_due, hold)
 
-    def send_shared(self, message: Message, made: dict[int, bytes]) -> bool:
+    def send_shared(self, message: Message, made: Made) -> bool:
         """Send a message that others are sent too; see `Encoder.encode_shared`. One that is far behind is cut off.
 
         Returns:

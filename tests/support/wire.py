@@ -1,4 +1,4 @@
-"""WebSocket as a client writes and reads it, byte by byte: RFC 6455 §5.2 done by hand, so that every rule can be broken."""
+"""WebSocket as a client writes and reads it: RFC 6455 §5.2 done by hand, so that every rule can be broken."""
 
 from __future__ import annotations
 
