@@ -20,6 +20,7 @@ handlers' errors by itself, with a 500.
 
 from __future__ import annotations
 
+import base64
 import http.cookiejar
 import json
 import secrets
@@ -28,7 +29,7 @@ import time
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from email.message import Message
-from functools import cached_property, partial
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlencode, urljoin, urlsplit
@@ -61,9 +62,11 @@ from ..messages import (
     make_field,
 )
 from ..messages.futures import LATE
+from .reply import Reply
 
 if TYPE_CHECKING:
     from .rehearsal import Rehearsal
+    from .websocket import WebSocketSession  # which loads asyncio
 
 #: name to content, or to (file name, content) or (file name, content, content type)
 Files = Mapping[str, bytes | tuple[str, bytes] | tuple[str, bytes, str]]
@@ -74,35 +77,6 @@ _MAX_REDIRECTS = 20
 _LIMITS = Limits(request_line=1 << 20, head=1 << 20, fields=1000, body=1 << 40)
 #: The port that requests come from: the first of those that no service owns (RFC 6335 §6).
 _PORT = 49152
-
-
-class Reply:
-    """What a server would have sent, and a client read."""
-
-    def __init__(self, head: ResponseHead, body: bytes, trailers: Headers, url: str) -> None:
-        self.status = head.status
-        self.reason = head.reason
-        self.headers = head.headers
-        self.keep_alive = head.keep_alive
-        self.body = body
-        self.trailers = trailers
-        self.url = url
-        #: the replies that led here, the first one first
-        self.history: list[Reply] = []
-
-    @cached_property
-    def text(self) -> str:
-        """The body as text, by the charset of its content type or UTF-8."""
-        message = Message()
-        message["Content-Type"] = self.headers.get("content-type", "")
-        return self.body.decode(str(message.get_param("charset", "utf-8")))
-
-    def json(self) -> Any:
-        """What the JSON in the body says."""
-        return json.loads(self.body)
-
-    def __repr__(self) -> str:
-        return f"<Reply {self.status} {len(self.body)} bytes>"
 
 
 class Client:
@@ -215,7 +189,46 @@ class Client:
                 method, content = "GET", b""
                 fields = [pair for pair in fields if not pair[0].lower().startswith("content-")]
 
+    def websocket(self, url: str, *, headers: HeaderSource = (), subprotocols: Iterable[str] = (),
+                  query: Mapping[str, Any] | Sequence[tuple[str, Any]] = ()) -> WebSocketSession:
+        """Open a WebSocket, for a `with` statement: it is closed at the end of the block. Needs the extra `websocket`.
+
+            with client.websocket("/chat/a") as ws:
+                ws.send("hello")
+                assert ws.receive() == "hello"
+
+        Args:
+            url: a path, or a whole URL for another host.
+            headers: such as `Origin`.
+            subprotocols: offered, in order of preference.
+            query: as in `request`.
+
+        Raises:
+            WebSocketRefused: at the beginning of the block; it has the `reply`.
+        """
+        offered = [("Sec-WebSocket-Protocol", ", ".join(subprotocols))] if subprotocols else []
+        key = base64.b64encode(secrets.token_bytes(16)).decode()
+        fields = [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"),
+                  ("Sec-WebSocket-Key", key), *offered]
+        url = urljoin(self.base + "/", url)
+        if query:
+            url += ("&" if "?" in url else "?") + urlencode(query, doseq=True)
+        own = [*Headers(headers).pairs(), *self.headers.pairs()]
+        head, request, _ = self._make_request("GET", url, [*fields, *own], b"")
+        from .websocket import WebSocketSession
+        refusal = partial(_refusal, head, url, self.patience)
+        return WebSocketSession(self._contract.answer, request, refusal, self.patience)
+
     def _ask(self, method: str, url: str, fields: list[tuple[str, str]], content: bytes) -> Reply:
+        head, request, asked = self._make_request(method, url, fields, content)
+        answer = self._answer(request)
+        reply = _read_reply(_encode(head, answer, self.patience), method, url)
+        self.cookies.extract_cookies(_CookieSource(reply.headers), asked)  # type: ignore[arg-type]
+        return reply
+
+    def _make_request(self, method: str, url: str, fields: list[tuple[str, str]],
+                      content: bytes) -> tuple[RequestHead, Request, urllib.request.Request]:
+        """Return the request as the server reads it, and as the standard library's cookies want it."""
         parts = urlsplit(url)
         target = "*" if parts.path == "/*" and method == "OPTIONS" else (parts.path or "/")
         target += f"?{parts.query}" if parts.query else ""
@@ -229,10 +242,7 @@ class Client:
         head, body = _read_request(self._writer.encode(method, target, fields, content))
         port = _PORT if self.address else 0
         peer = Peer(self.address, port, Origin((parts.hostname or "", parts.port or 0), parts.scheme))
-        answer = self._answer(self._contract.request_class(head, body, peer))
-        reply = _read_reply(_encode(head, answer, self.patience), method, url)
-        self.cookies.extract_cookies(_CookieSource(reply.headers), asked)  # type: ignore[arg-type]
-        return reply
+        return head, self._contract.request_class(head, body, peer), asked
 
     def _answer(self, request: Request) -> Response:
         try:
@@ -242,7 +252,8 @@ class Client:
         if not isinstance(answer, Response):
             raise TypeError(f"an application returns a Response, not {type(answer).__name__}")
         if isinstance(answer, Upgrade):
-            raise RuntimeError("this client cannot switch protocols: ask a server, with a client of that protocol")
+            answer.close()
+            raise RuntimeError("this client cannot switch protocols, except by `websocket`: ask a server")
         return answer
 
     def _ask_application(self, request: Request) -> object:
@@ -269,6 +280,10 @@ class _CookieSource:
 
     def info(self) -> Message:
         return self._message
+
+
+def _refusal(head: RequestHead, url: str, patience: float, response: Response) -> Reply:
+    return _read_reply(_encode(head, response, patience), head.method, url)
 
 
 def _read_request(raw: bytes) -> tuple[RequestHead, bytes]:

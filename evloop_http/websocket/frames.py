@@ -27,7 +27,7 @@ from websockets.protocol import Protocol, Side, State
 from .options import Options
 
 __all__ = ["BINARY", "CLOSE", "CONT", "PING", "PONG", "TEXT", "Deflate", "Encoder", "Frame", "Frames", "Made",
-           "Message", "close_frame", "frame", "negotiate_deflate"]
+           "Message", "client_frames", "close_frame", "frame", "negotiate_deflate"]
 
 Message: TypeAlias = str | bytes
 #: Frames of one message, by the bits of the window (0 without compression) and the smallest size that is compressed.
@@ -106,6 +106,11 @@ class Frames(Protocol):
         if frame.opcode is CLOSE:
             self.current_size = None  # a fragmented message may be left unfinished
         super().recv_frame(frame)
+
+
+def client_frames() -> Protocol:
+    """Return the other end, for a client in a test."""
+    return Protocol(Side.CLIENT, state=State.OPEN, max_size=None, logger=_logger)
 
 
 class Encoder:

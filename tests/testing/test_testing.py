@@ -16,6 +16,7 @@ import pytest
 from evloop_http import App, EventStream, HTTPError, Request, Response
 from evloop_http.messages import FileBody, Upgrade
 from evloop_http.testing import Client, Files
+from fakes import SwitchedEcho
 
 
 def make_app() -> App:
@@ -243,7 +244,7 @@ def test_an_application_without_an_app_is_asked_as_a_server_asks_it() -> None:
 
 
 def test_a_client_cannot_switch_protocols_and_says_so() -> None:
-    protocol: Any = object()
+    protocol = SwitchedEcho()
     with pytest.raises(RuntimeError, match="cannot switch protocols"):
         Client(lambda request: Upgrade(protocol, "echo")).get("/")
 
