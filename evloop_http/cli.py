@@ -214,6 +214,8 @@ def make_demo(options: argparse.Namespace, tls_port: int | None) -> Application:
     if not is_installed("ua_parser"):
         print("evloop-http: the demo goes without the names of browsers: pip install 'evloop-http[demo]'",
               file=sys.stderr)
+    if not is_installed("websockets"):
+        print("evloop-http: the demo goes without its chat: pip install 'evloop-http[demo]'", file=sys.stderr)
     from .demo.app import create_app
     return create_app(tls_port, debug=getattr(options, "debug", False))
 

@@ -12,6 +12,7 @@ needs Jinja2, which the server itself does not. In reading order:
     uploads     forms with files, and files that are taken while they come
     answers     a download, a stream, a redirect
     live        server-sent events
+    chat        WebSockets
     templates/  the pages (Jinja2)
     pages/      the files served as they are, under `/static/` and `/files/`
 """

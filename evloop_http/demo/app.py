@@ -19,7 +19,7 @@ Three rules keep a public demo harmless, and each is worth copying:
 *What a visitor sent is never a document.* Pages show it through Jinja2's autoescape. `/echo` returns it
 with the type it came with, except where a browser would render that type and run what is inside it.
 
-*Pages need nothing from elsewhere.* One style sheet, and one script on one page. The Content-Security-Policy
+*Pages need nothing from elsewhere.* One style sheet, and one script on each of two pages. The Content-Security-Policy
 says so to the browser, which then refuses whatever slipped in all the same.
 
 *Nothing is kept.* A session is a cookie that the visitor keeps, notes and files are answered and forgotten:
@@ -36,6 +36,7 @@ from evloop_http.app.middleware import gzip, request_id
 from .account import add_account, make_private
 from .answers import add_answers
 from .api import make_api
+from .chat import add_chat
 from .live import add_clock
 from .pages import Pages, add_error_pages, add_pages, protect
 from .programs import add_programs
@@ -79,6 +80,7 @@ def furnish(site: App, page: Pages) -> None:
     add_uploads(site, page)
     add_answers(site)
     add_clock(site, page)
+    add_chat(site, page)
     add_error_pages(site, page)
     site.mount("/tour", make_tour(page), name="tour")
     site.mount("/private", make_private(page), name="private")

@@ -19,7 +19,7 @@ class Callbacks(NamedTuple):
     #: with the socket, before it is accepted: it may `accept` with a subprotocol, return a response that refuses, or
     #: raise an `HTTPError`. What it sends follows the response that accepts
     on_open: Callable[[CallbackWebSocket], Response | None] | None = None
-    #: with the socket, its `close_code` and its `close_reason`; only if it has been open
+    #: with the socket, its `close_code` and its `close_reason`, once, unless `on_open` has refused
     on_close: Callable[[CallbackWebSocket, int, str], object] | None = None
 
 
@@ -29,7 +29,7 @@ class CallbackWebSocket(BaseSocket[Any]):
     def __init__(self, request: Request, offer: Offer, callbacks: Callbacks) -> None:
         super().__init__(request, offer)
         self._callbacks = callbacks
-        self._has_been_open = False
+        self._is_let_in = False
         self._accepted_with: tuple[str | None, HeaderSource] = None, ()
         #: what the router found in the path
         self.params = request.params
@@ -76,12 +76,11 @@ class CallbackWebSocket(BaseSocket[Any]):
             return result
         if result is not None:
             raise TypeError(f"on_open returns a Response to refuse, or None, not {type(result).__name__}")
-        return self._offer.upgrade(self._protocol, *self._accepted_with)
+        response = self._offer.upgrade(self._protocol, *self._accepted_with)
+        self._is_let_in = True
+        return response
 
     # As a `Listener`
-
-    def on_open(self) -> None:
-        self._has_been_open = True
 
     def on_message(self, message: str | bytes) -> None:
         try:
@@ -94,7 +93,7 @@ class CallbackWebSocket(BaseSocket[Any]):
 
     def on_closed(self, code: int, reason: str) -> None:
         on_close = self._callbacks.on_close
-        if on_close is not None and self._has_been_open:
+        if on_close is not None and self._is_let_in:
             try:
                 on_close(self, code, reason)
             except Exception as error:

@@ -150,7 +150,7 @@ def test_no_page_is_wider_than_its_window(visit: Visit, width: int) -> None:
     metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
     visit.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     try:
-        for target in ("/", "/welcome?name=" + "x" * 200, "/login", "/nowhere", "/clock", "/upload",
+        for target in ("/", "/welcome?name=" + "x" * 200, "/login", "/nowhere", "/clock", "/chat", "/upload",
                        "/tour/", "/tour/days/2024-02-29", "/tour/ways/" + "x" * 200, "/files/"):
             visit.open(target)
             assert visit.driver.execute_script("return document.documentElement.scrollWidth") <= width, target
@@ -216,6 +216,31 @@ def test_the_clock_ticks(visit: Visit) -> None:
     visit.wait_for("#state", lambda shown: shown == "You are the only one who listens.")
     assert visit.find("#wire").text.startswith("event: tick\ndata: {")
     visit.open("/tour/")  # the browser stops to listen
+
+
+def test_two_tabs_talk_to_each_other(visit: Visit) -> None:
+    driver = visit.driver
+    first = driver.current_window_handle
+    visit.open("/")
+    visit.follow('nav a[href="/chat"]')
+    visit.wait_for("#state", lambda shown: shown.startswith("You are alone here."))
+    driver.switch_to.new_window("tab")
+    second = driver.current_window_handle
+    try:
+        visit.open("/chat")
+        visit.wait_for("#state", lambda shown: shown == "2 are here, you among them.")
+        visit.fill("#text", "<b>Is there</b> anybody?")
+        visit.find("#say button").click()
+        visit.wait_for("#room", lambda shown: "(you) <b>Is there</b> anybody?" in shown)
+        driver.switch_to.window(first)
+        visit.wait_for("#room", lambda shown: "<b>Is there</b> anybody?" in shown)
+        assert "(you) <b>" not in visit.find("#room").text
+    finally:
+        driver.switch_to.window(second)
+        driver.close()
+        driver.switch_to.window(first)
+    visit.wait_for("#room", lambda shown: shown.endswith("has left."))
+    visit.open("/tour/")  # the browser leaves the room
 
 
 def test_a_file_that_is_uploaded_is_told_of(visit: Visit, tmp_path: Path) -> None:

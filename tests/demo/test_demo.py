@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import csv
 import hashlib
 import http.client
@@ -12,6 +13,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -22,16 +24,19 @@ from urllib.parse import quote, urlencode, urljoin
 import pytest
 
 from asking import PATIENCE, make_request
-from evloop_http import HTTPError
+from evloop_http import App, HTTPError
 from evloop_http.demo.account import Sessions
 from evloop_http.demo.app import create_app
+from evloop_http.demo.chat import Room
 from evloop_http.demo.live import Clock
 from evloop_http.demo.programs import nap_of
-from evloop_http.testing import Client
+from evloop_http.testing import Client, WebSocketRefused, WebSocketSession
+from evloop_http.websocket import Disconnected
 from serving_demo import FORM, MARKUP, Reply, Site, Visitor, serve_demo
 
 jinja2 = pytest.importorskip("jinja2", reason="the 'demo' extra is not installed")
 ua_parser = pytest.importorskip("ua_parser", reason="the 'demo' extra is not installed")
+pytest.importorskip("websockets", reason="the 'demo' extra is not installed")
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
 UUID = "0f0e0d0c-0b0a-4908-8706-050403020100"
@@ -116,10 +121,11 @@ def test_every_link_of_the_home_page_leads_somewhere(visitor: Visitor) -> None:
             followed.add(target)
     assert {"/", "/ping", "/users/42", "/data", "/welcome", "/login", "/panic", "/nowhere", "/static/site.css",
             "/static/favicon.svg", "/api/create", "/echo", "/slow?seconds=0.2", "/tour/", "/upload", "/account",
-            "/private", "/api/notes/7", "/report.csv", "/numbers?to=100000", "/old", "/clock", "/files/"} <= followed
+            "/private", "/api/notes/7", "/report.csv", "/numbers?to=100000", "/old", "/clock", "/chat",
+            "/files/"} <= followed
 
 
-@pytest.mark.parametrize("target", ["/welcome", "/login", "/upload", "/clock", "/nowhere", "/tour/",
+@pytest.mark.parametrize("target", ["/welcome", "/login", "/upload", "/clock", "/chat", "/nowhere", "/tour/",
                                     "/tour/days/2024-02-29", f"/tour/things/{UUID}", "/tour/ways/a/b%20c/%C3%BC",
                                     "/tour/nowhere", "/files/"])
 def test_every_link_of_a_smaller_page_leads_somewhere(visitor: Visitor, target: str) -> None:
@@ -604,14 +610,80 @@ def test_a_clock_tells_only_so_many_and_rests_when_all_have_left() -> None:
     wait_for_silence()
 
 
-def test_only_the_page_of_the_clock_may_run_a_script_and_only_this_sites(visitor: Visitor) -> None:
-    reply = visitor.get("/clock")
+@pytest.mark.parametrize(("target", "script", "data"), [("/clock", "clock.js", 'data-events="/events"'),
+                                                        ("/chat", "chat.js", 'data-room="/chat/room"')])
+def test_only_two_pages_may_run_a_script_and_only_this_sites(visitor: Visitor, target: str, script: str,
+                                                             data: str) -> None:
+    reply = visitor.get(target)
     policy = reply.headers["Content-Security-Policy"]
     assert policy.startswith("default-src 'none';")
     assert policy.endswith("; script-src 'self'; connect-src 'self'")
     assert "unsafe" not in policy
-    assert re.findall(r"<script[^>]*>", reply.text) == ['<script src="/static/clock.js" defer>']
-    assert 'data-events="/events"' in reply.text
+    assert re.findall(r"<script[^>]*>", reply.text) == [f'<script src="/static/{script}" defer>']
+    assert data in reply.text
+
+
+# -- the chat
+
+
+def test_what_one_says_all_hear_and_nobody_hears_more_than_text() -> None:
+    with Client(create_app()) as client, client.websocket("/chat/room") as ada:
+        assert json.loads(ada.receive()) == {"you": "Guest 1"}
+        assert json.loads(ada.receive()) == {"who": "Guest 1", "event": "has come in.", "here": 1}
+        with client.websocket("/chat/room") as bob:
+            assert json.loads(bob.receive()) == {"you": "Guest 2"}
+            for ws in (ada, bob):
+                assert json.loads(ws.receive()) == {"who": "Guest 2", "event": "has come in.", "here": 2}
+            bob.send(MARKUP)
+            for ws in (ada, bob):
+                assert json.loads(ws.receive()) == {"who": "Guest 2", "says": MARKUP}
+            bob.send("  ")
+            bob.send(b"bytes")
+            with pytest.raises(Disconnected, match="1003"):
+                bob.receive()
+        assert json.loads(ada.receive()) == {"who": "Guest 2", "event": "has left.", "here": 1}
+
+
+def all_of(ws: WebSocketSession) -> list[str | bytes]:
+    """All messages until the room closes the door."""
+    messages = []
+    with contextlib.suppress(Disconnected):
+        while True:
+            messages.append(ws.receive())
+    return messages
+
+
+def test_who_says_too_much_is_shown_out() -> None:
+    with Client(create_app()) as client:
+        with client.websocket("/chat/room") as long:
+            long.send("x" * 2001)
+            assert len(all_of(long)) == 2
+            assert long.close_code == 1009
+        room = Room(clock=lambda: 5.0)
+        app = App()
+        app.websocket("/", on_open=room.on_open, on_message=room.on_message, on_close=room.on_close)
+        with Client(app).websocket("/") as often:
+            for number in range(11):
+                often.send(str(number))
+            assert len(all_of(often)) == 2 + 10
+            assert often.close_code == 1008
+
+
+def test_a_room_that_is_full_lets_nobody_in() -> None:
+    room, app = Room(most=1), App()
+    app.websocket("/", on_open=room.on_open, on_message=room.on_message, on_close=room.on_close)
+    client = Client(app)
+    with client.websocket("/"), pytest.raises(WebSocketRefused, match="503"), client.websocket("/"):
+        pass
+    with client.websocket("/") as ws:
+        assert json.loads(ws.receive()) == {"you": "Guest 2"}
+
+
+def test_without_its_library_the_page_of_the_chat_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "websockets", None)
+    reply = Client(create_app()).get("/chat")
+    assert "The room is closed." in reply.text
+    assert "<script" not in reply.text
 
 
 # -- files
