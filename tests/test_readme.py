@@ -29,7 +29,7 @@ import evloop_http
 from evloop_http import App, Limits, Reactor, Request, Response, Server, Timeouts, loops
 from evloop_http.messages import Upgrade
 from evloop_http.server.places import DEFAULT_PLACES
-from evloop_http.testing import Client
+from evloop_http.testing import Client, WebSocketRefused
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.rst").read_text("utf-8")
@@ -60,7 +60,7 @@ def fetch(url: str) -> bytes:
 
 
 def test_it_is_as_long_as_a_stranger_reads() -> None:
-    assert 220 <= len(README.splitlines()) <= 320
+    assert 220 <= len(README.splitlines()) <= 460
 
 
 def test_the_first_program_prints_a_url_that_answers_and_ends_in_order() -> None:
@@ -297,6 +297,39 @@ def test_the_line_for_tests_is_right() -> None:
     assert eval(line, {"evloop_http": evloop_http, "app": app}) == {"id": 1}
 
 
+def test_the_websockets_of_the_readme_answer() -> None:
+    pytest.importorskip("websockets", reason="the 'websocket' extra is not installed")
+    program, = programs("WebSockets")
+    found = run(program)
+    app = found["app"]
+    assert app.needs_loop
+    with Client(app) as client:
+        with client.websocket("/chat/a") as ws:
+            ws.send("x")
+            assert ws.receive() == "x"
+        with pytest.raises(WebSocketRefused, match="404"), client.websocket("/chat/secret"):
+            pass
+        with client.websocket("/ask", subprotocols=["v1", "v2"]) as ws:
+            assert (ws.subprotocol, ws.headers["X-Chosen"]) == ("v2", "v2")
+            ws.send(b"x")
+            assert ws.receive() == b"x"
+        with client.websocket("/room") as ws:
+            ws.send("to all")
+            assert ws.receive() == "to all"
+        assert found["members"] == set()
+
+
+def test_the_figures_of_websockets_are_the_defaults() -> None:
+    from evloop_http.websocket import options
+    chosen = options.Options()
+    text = " ".join(section("WebSockets").split())
+    assert f"App(websockets={inspect.signature(App).parameters['websockets'].default})" in text
+    assert f"up to {options.INBOX_MESSAGES} messages or {options.INBOX_SIZE // 1024} KiB" in text
+    assert f"Silence of {chosen.ping_interval} s is answered with a ping, and another {chosen.ping_timeout} s" in text
+    assert chosen.max_message == options.BEHIND == 1024 * 1024
+    assert f"1 MiB and {chosen.max_fragments} frames at most" in text
+
+
 # Tables and names
 
 def test_the_table_has_every_limit_and_every_deadline() -> None:
@@ -366,7 +399,8 @@ def test_every_file_and_folder_that_the_readmes_name_is_there() -> None:
 #: Every path that the README of the first edition, or this one, imports from.
 PATHS = {
     "evloop_http": "App EventStream FileBody HTTPError Headers Limits READ Reactor Request Response Server StaticFiles "
-                   "Templates Timeouts after tls_context AccessLog",
+                   "Templates Timeouts after broadcast tls_context AccessLog AsyncWebSocket CallbackWebSocket "
+                   "WebSocket",
     "evloop_http.app.cookies": "set_cookie",
     "evloop_http.app.events": "EventStream",
     "evloop_http.app.middleware": "after basic_auth body_limit cors etag gzip method_override request_id "
@@ -377,6 +411,7 @@ PATHS = {
     "evloop_http.http1.strategies": "cuts mutations pipelines requests streams",
     "evloop_http.messages": "Request Response Upgrade HTTPError",
     "evloop_http.testing": "Client",
+    "evloop_http.websocket": "Disconnected Options WebSocketProtocol",
 }
 
 

@@ -201,6 +201,14 @@ def test_a_demo_without_a_lesser_library_goes_without_it(capsys: pytest.CaptureF
     assert "with your browser," in response.body.decode()
 
 
+def test_a_demo_without_the_library_of_its_chat_goes_without_it(capsys: pytest.CaptureFixture[str],
+                                                                monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "websockets", None)
+    app = make_demo(argparse.Namespace(), None)
+    assert capsys.readouterr().err == "evloop-http: the demo goes without its chat: pip install 'evloop-http[demo]'\n"
+    assert answer(app, make_request("GET", "/chat/room")).status == 404
+
+
 @pytest.mark.usefixtures("undone")
 @pytest.mark.parametrize("option", ["--worker-threads", "--stream-threads"])
 def test_worker_threads_are_for_an_app(shop: Path, capsys: pytest.CaptureFixture[str],
