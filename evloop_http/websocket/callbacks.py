@@ -54,7 +54,7 @@ class CallbackWebSocket(BaseSocket[Any]):
             TypeError: the message is neither text nor bytes.
         """
         protocol = self._protocol
-        if protocol.behind > BEHIND:
+        if protocol.full and protocol.behind > BEHIND:
             protocol.cut_off()
         protocol.send(message)
         if not protocol.full:

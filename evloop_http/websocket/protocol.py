@@ -36,7 +36,7 @@ from .handshake import Offer
 from .options import BEHIND, BUDGET, COMPRESSED_SLICE, HIGH_WATER, SLICE
 
 if TYPE_CHECKING:
-    from .frames import Frame, Made, Message
+    from .frames import Frame, Made, Message, Small
 
 logger = logging.getLogger("evloop_http.websocket")
 
@@ -44,6 +44,7 @@ _PING = b"\x89\x00"
 _PONG = 0x8A
 # Opcodes (RFC 6455 §11.8): data frames come first.
 _CONTINUATION, _TEXT, _BINARY, _PING_FRAME = 0, 1, 2, 9
+_WHOLE_BINARY = 0x82
 
 
 class Disconnected(ConnectionError):
@@ -164,9 +165,9 @@ class WebSocketProtocol:
         RuntimeError: the library is not installed.
     """
 
-    __slots__ = ("_assembly", "_at", "_awaiting_close", "_bytes", "_channel", "_encoder", "_events", "_flush_due",
-                 "_frames", "_full", "_has_rest", "_heard", "_home", "_listener", "_lock", "_options", "_out",
-                 "_out_size", "_paused", "_pinged", "_pong", "_pumping", "_slice", "_yields", "close_code",
+    __slots__ = ("_assembly", "_at", "_awaiting_close", "_bytes", "_channel", "_encoder", "_flush_due", "_frames",
+                 "_frames_left", "_full", "_has_rest", "_heard", "_home", "_listener", "_lock", "_options", "_out",
+                 "_out_size", "_paused", "_pinged", "_pong", "_pumping", "_refuses", "_slice", "_yields", "close_code",
                  "close_reason", "state")
 
     def __init__(self, offer: Offer, listener: Listener) -> None:
@@ -185,7 +186,7 @@ class WebSocketProtocol:
         # What came in
         self._bytes = b""  # not given to the parser yet, from `_at` on
         self._at = 0
-        self._events: Iterator[Frame] = iter(())  # frames of the last slice
+        self._frames_left: Iterator[Frame | Small] = iter(())  # of the last slice
         self._assembly: Assembly | None = None  # there is one within a fragmented message
         self._has_rest = False  # there may be frames or bytes that have arrived and were not handled
         self._pumping = False
@@ -198,6 +199,7 @@ class WebSocketProtocol:
         self._encoder = Encoder(offer.deflate, offer.options.compress_from)
         self._out: list[bytes] = []
         self._out_size = 0
+        self._refuses = False  # it is closed, or about to be
         self._flush_due = True  # a flush will come: `on_start`
         self._full = False  # the channel has said so
         self._pong = b""  # of the latest ping, if there was no room for it
@@ -237,7 +239,8 @@ class WebSocketProtocol:
             TypeError: the message is neither text nor bytes.
         """
         with self._lock:
-            self._check_open()
+            if self._refuses:
+                raise self._disconnected()
             frame = self._encoder.encode(message)
             self._out.append(frame)
             self._out_size += len(frame)
@@ -251,7 +254,7 @@ class WebSocketProtocol:
             False if it is closed, or has been cut off.
         """
         with self._lock:
-            if self.state is CLOSED or self._awaiting_close is not None:
+            if self._refuses:
                 return False
             behind = self._out_size + self._channel.queued > BEHIND
             if not behind:
@@ -265,11 +268,10 @@ class WebSocketProtocol:
         self._flush_soon(is_due, False)
         return True
 
-    def _check_open(self) -> None:
-        if self.state is CLOSED:
-            raise Disconnected(self.close_code, self.close_reason)
-        if self._awaiting_close is not None:
-            raise Disconnected(*self._awaiting_close)
+    def _disconnected(self) -> Disconnected:
+        if self._awaiting_close is not None and self.state is not CLOSED:
+            return Disconnected(*self._awaiting_close)
+        return Disconnected(self.close_code, self.close_reason)
 
     def _flush_soon(self, is_due: bool, hold: bool) -> None:
         if get_ident() != self._home or hold:
@@ -287,8 +289,9 @@ class WebSocketProtocol:
         from .frames import close_frame
         close_frame(code, reason)
         with self._lock:
-            if self.state is CLOSED or self._awaiting_close is not None:
+            if self._refuses:
                 return
+            self._refuses = True
             self._awaiting_close = code, reason
             is_due, self._flush_due = self._flush_due, True
         self._flush_soon(is_due, False)
@@ -335,8 +338,19 @@ class WebSocketProtocol:
     def on_data(self, data: bytes) -> None:
         self._heard = self._channel.time()
         self._pinged = False
-        self._bytes = self._bytes[self._at:] + data if self._bytes else data
-        self._at = 0
+        if not self._has_rest and len(data) <= self._slice:
+            frames = self._frames.read(data)
+            if len(frames) == 1 and type(frames[0]) is tuple and self.state is OPEN:  # the usual: one small message
+                self._pumping = True
+                self._take_small(frames[0])
+                self._pumping = False
+                if self._out or self._awaiting_close is not None:
+                    self.flush()
+                return
+            self._frames_left = iter(frames)
+        else:
+            self._bytes = self._bytes[self._at:] + data if self._bytes else data
+            self._at = 0
         self._pump()
 
     def on_eof(self) -> None:
@@ -421,19 +435,35 @@ class WebSocketProtocol:
             self._at += self._slice
             if self._at >= len(self._bytes):
                 self._bytes, self._at = b"", 0
-        self._frames.receive_data(data)
-        self._events = iter(cast("list[Frame]", self._frames.events_received()))  # of HTTP there is nothing in it
+        self._frames_left = iter(self._frames.read(data))
 
     def _take_frames(self, until: float) -> bool:
         """Handle the frames of a slice. Return whether all are handled, and more may be."""
-        for frame in self._events:
-            self._take(frame)
+        for frame in self._frames_left:
+            if type(frame) is tuple:
+                self._take_small(frame)
+            else:
+                self._take(cast("Frame", frame))
             if self._paused or self.state is CLOSED:
                 return False
             if self._channel.time() > until:
                 self._yield_turn()
                 return False
         return self.state is not CLOSED
+
+    def _take_small(self, frame: Small) -> None:
+        first, payload = frame
+        if self.state is not OPEN:
+            return
+        if first == _WHOLE_BINARY:
+            self._listener.on_message(payload)
+            return
+        try:
+            text = str(payload, "utf-8")
+        except UnicodeDecodeError:
+            self._fail(1007, "text is UTF-8")
+        else:
+            self._listener.on_message(text)
 
     def _take(self, frame: Frame) -> None:
         opcode = frame.opcode
@@ -512,11 +542,12 @@ class WebSocketProtocol:
             if self.state is CLOSED:
                 return
             self.state = CLOSED
+            self._refuses = True
             self.close_code, self.close_reason = code, reason
             self._out, self._out_size = [], 0
         listener, self._listener = self._listener, _NOBODY
         self._channel = _NOWHERE
-        self._bytes, self._events, self._assembly = b"", iter(()), None
+        self._bytes, self._frames_left, self._assembly = b"", iter(()), None
         listener.on_closed(code, reason)
 
     # Time

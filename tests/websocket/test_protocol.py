@@ -89,6 +89,29 @@ def test_answers_to_the_messages_of_one_read_leave_in_one_send(wire: Callable[..
     assert len(echo.peer.sock.sends) == before + 1
 
 
+def test_small_messages_are_read_without_the_library_before_and_behind_others(wire: Callable[..., Wire]) -> None:
+    """The library has no word for being between two messages; if its inner name changes, this tells us."""
+    echo = wire()
+    given: list[bytes] = []
+    frames = echo.ws.protocol._frames
+    receive = frames.receive_data
+
+    def noted(data: bytes | bytearray) -> None:
+        given.append(bytes(data))
+        receive(data)
+    frames.receive_data = noted  # type: ignore[method-assign]
+    small, large, ping = masked(TEXT, b"x" * 125), masked(BINARY, bytes(126)), masked(PING)
+    for pieces, seen in (([small], []), ([small + small], []), ([small + ping], [ping]), ([small], []),
+                         ([large], [large]), ([small], []), ([small[:5], small[5:]], [small[:5], small[5:]]),
+                         ([small], []), ([masked(TEXT, b"a", fin=False), masked(PING)], None),
+                         ([masked(CONT, b"b")], None), ([small], [])):
+        given.clear()
+        echo.send(*pieces)
+        if seen is not None:
+            assert given == seen
+    assert echo.messages == ["x" * 125] * 5 + [bytes(126)] + ["x" * 125] * 3 + ["ab", "x" * 125]
+
+
 # -- rules that a peer breaks
 
 BREACHES = {
@@ -333,12 +356,12 @@ def test_the_parser_is_given_no_more_than_a_slice_at_a_time(wire: Callable[..., 
     echo = wire()
     sizes: list[int] = []
     frames = echo.ws.protocol._frames
-    receive = frames.receive_data
+    read = frames.read
 
-    def counted(data: bytes | bytearray) -> None:
+    def counted(data: bytes) -> list[Any]:
         sizes.append(len(data))
-        receive(data)
-    frames.receive_data = counted  # type: ignore[method-assign]
+        return read(data)
+    frames.read = counted  # type: ignore[method-assign]
     flood = masked(TEXT, b"x") * 8000
     echo.send(flood)
     assert echo.messages == ["x"] * 8000
