@@ -64,13 +64,12 @@ class AsyncWebSocket(BaseSocket[Any]):
             Disconnected: it is closed.
         """
         inbox = self._inbox
-        if not inbox.messages:
-            if not self._is_accepted:
-                await self.accept()
-            while not inbox.messages:
-                if self._is_closed:
-                    raise Disconnected(self.close_code, self.close_reason)
-                await self._something()
+        if not self._is_accepted:
+            await self.accept()
+        while not inbox.messages:
+            if self._is_closed:
+                raise Disconnected(self.close_code, self.close_reason)
+            await self._something()
         message = inbox.take()
         if self._is_paused and inbox.has_room():
             self._is_paused = False
@@ -102,14 +101,13 @@ class AsyncWebSocket(BaseSocket[Any]):
         while protocol.full and not self._is_closed:
             await self._something()
 
-    async def _something(self) -> None:
+    def _something(self) -> asyncio.Future[None]:
+        """Return what is done as soon as anything happens."""
+        if len(self._waiting) > 8:  # of tasks that were cancelled while they waited, one after the other
+            self._waiting = [future for future in self._waiting if not future.done()]
         future = self._loop.create_future()
         self._waiting.append(future)
-        try:
-            await future
-        finally:
-            if not future.done() or future.cancelled():
-                self._waiting.remove(future)
+        return future
 
     def _wake(self) -> None:
         if self._waiting:
