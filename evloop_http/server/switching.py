@@ -194,10 +194,14 @@ class SwitchedChannel:
         """
         if self._ending is not OPEN or self._transport.closed:
             raise BrokenPipeError("this side of the connection has ended")
-        if not self._transport.queued:
+        transport = self._transport
+        if transport.queued:
+            transport.write(data)
+        else:
             self._moved = self._written = self._shared.reactor.time()
-        self._transport.write(data)
-        has_room = self._transport.queued < HIGH_WATER
+            if transport.write(data) and self._alarm is not None:
+                return True  # nothing is queued, as before, and the deadline is the protocol's: nothing is to be applied
+        has_room = transport.queued < HIGH_WATER
         if not has_room:
             self._waits = True
         self._settle()
