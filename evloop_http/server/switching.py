@@ -200,7 +200,7 @@ class SwitchedChannel:
         else:
             self._moved = self._written = self._shared.reactor.time()
             if transport.write(data) and self._alarm is not None:
-                return True  # nothing is queued, as before, and the deadline is the protocol's: nothing is to be applied
+                return True  # nothing is queued, as before, and the deadline is its own: nothing is to be applied
         has_room = transport.queued < HIGH_WATER
         if not has_room:
             self._waits = True
