@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 from evloop_http import App
-from evloop_http.websocket import CallbackWebSocket
+from evloop_http.http1 import RequestParser
+from evloop_http.messages import NOBODY, Request, RequestHead
+from evloop_http.websocket import CallbackWebSocket, Offer, negotiate
 from fakes import FakeNet, Peer
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -83,6 +87,54 @@ def read_frames(data: bytes) -> list[Got]:
 
 def texts(*messages: str) -> list[Got]:
     return [Got(TEXT, message.encode()) for message in messages]
+
+
+def asked_for(raw: bytes = b"") -> tuple[Request, Offer]:
+    """A request for a WebSocket, and what was negotiated."""
+    parser = RequestParser()
+    parser.feed(raw or handshake())
+    head = parser.next_event()
+    assert isinstance(head, RequestHead)
+    request = Request(head)
+    return request, negotiate(request)
+
+
+class LoneChannel:
+    """A `messages.Channel` that leads nowhere: what was written, and what is to be called in a later turn."""
+
+    def __init__(self) -> None:
+        self.peer = NOBODY
+        self.queued = 0
+        self.written: list[bytes] = []
+        self.paused = False
+        self.due: list[Callable[[], object]] = []
+
+    def time(self) -> float:
+        return 0.0
+
+    def wake_in(self, seconds: float, callback: Callable[[], object]) -> None: ...
+
+    def later(self, act: Callable[..., object], *args: object) -> None:
+        self.due.append(partial(act, *args))
+
+    def settle(self) -> None:
+        """Take turns until nothing is to be called."""
+        while self.due:
+            self.due.pop(0)()
+
+    def write(self, data: bytes) -> bool:
+        self.written.append(data)
+        return True
+
+    def pause(self) -> None:
+        self.paused = True
+
+    def resume(self) -> None:
+        self.paused = False
+
+    def end(self) -> None: ...
+    def close(self) -> None: ...
+    def abort(self) -> None: ...
 
 
 class Wire:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import random
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,9 +13,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evloop_http.websocket import Disconnected
-from evloop_http.websocket.options import BEHIND, HIGH_WATER, SLICE
-from wire import BINARY, CLOSE, CONT, PING, PONG, TEXT, Got, Wire, closing, masked, read_frames, texts
+from evloop_http.websocket import AsyncWebSocket, Disconnected, WebSocket, broadcast
+from evloop_http.websocket.inbox import Inbox
+from evloop_http.websocket.options import BEHIND, HIGH_WATER, INBOX_MESSAGES, INBOX_SIZE, SLICE
+from wire import (
+    BINARY,
+    CLOSE,
+    CONT,
+    PING,
+    PONG,
+    TEXT,
+    Got,
+    LoneChannel,
+    Wire,
+    asked_for,
+    closing,
+    masked,
+    read_frames,
+    texts,
+)
 
 pytest.importorskip("websockets", reason="the 'websocket' extra is not installed")
 
@@ -153,6 +171,12 @@ def test_each_breach_of_a_rule_has_its_code(wire: Callable[..., Wire], breach: s
     assert echo.peer.state() == "lingering"
     assert echo.send(masked(TEXT, b"behind")) == []
     assert echo.messages == ["before"]
+
+
+def test_a_limit_below_the_size_of_a_small_frame_holds_too(wire: Callable[..., Wire]) -> None:
+    echo = wire(max_message=10)
+    got = echo.send(masked(TEXT, b"0123456789"), masked(TEXT, b"0123456789a"))
+    assert (got[0], got[1].code) == (*texts("0123456789"), 1009)
 
 
 def test_as_many_fragments_as_are_allowed_are_a_message(wire: Callable[..., Wire]) -> None:
@@ -304,6 +328,20 @@ def test_the_clock_of_the_pong_stands_still_while_we_do_not_read(wire: Callable[
     assert echo.peer.state() == "switched"
 
 
+def test_a_peer_that_we_did_not_read_has_its_time_anew(wire: Callable[..., Wire]) -> None:
+    echo = wire()
+    echo.net.advance(21)
+    echo.ws.protocol.pause()
+    echo.net.advance(18)
+    echo.ws.protocol.resume()
+    echo.net.advance(19)
+    assert echo.peer.state() == "switched"
+    assert echo.got() == [Got(PING, b"")]
+    echo.net.advance(2)
+    echo.net.advance(21)
+    assert (echo.peer.state(), echo.closed) == ("closed", [(1006, "")])
+
+
 def test_deadlines_can_be_chosen(wire: Callable[..., Wire]) -> None:
     echo = wire(ping_interval=1, ping_timeout=2, close_timeout=3)
     echo.net.advance(1.5)
@@ -444,6 +482,76 @@ def test_who_is_a_megabyte_behind_is_cut_off(wire: Callable[..., Wire]) -> None:
     assert echo.closed == [(1006, "")]
     assert echo.peer.state() == "closed"
     assert echo.peer.sock.aborted
+
+
+def test_a_broadcast_cuts_off_who_is_a_megabyte_behind_and_reaches_the_others() -> None:
+    slow, quick = Wire(room=1000), Wire()
+    sent = [broadcast([slow.ws, quick.ws], bytes(10_000)) for _ in range(200)]
+    assert sent[0] == 2
+    assert BEHIND < sent.count(2) * 10_000 < BEHIND + 20_000
+    assert sent[-1] == 1
+    assert len(quick.got()) == 200
+    assert (slow.closed, slow.peer.sock.aborted, quick.closed) == ([(1006, "")], True, [])
+    slow.end()
+    quick.end()
+
+
+# -- the inboxes of handlers that wait
+
+
+def test_the_inbox_of_a_thread_is_bounded_and_reading_goes_on_when_half_of_it_is_taken() -> None:
+    channel = LoneChannel()
+    ws = WebSocket(*asked_for())
+    ws._accept(None, ())
+    ws.protocol.on_start(channel)
+    ws.protocol.on_data(b"".join(masked(TEXT, b"%d" % number) for number in range(100)))
+    taken: list[str | bytes] = []
+
+    def take(count: int) -> None:
+        thread = threading.Thread(target=lambda: taken.extend(ws.receive() for _ in range(count)))
+        thread.start()
+        thread.join()
+    assert (len(ws._inbox.messages), channel.paused, channel.due) == (INBOX_MESSAGES, True, [])
+    take(INBOX_MESSAGES // 2 - 1)
+    assert channel.due == []
+    take(1)
+    channel.settle()
+    assert (len(ws._inbox.messages), channel.paused) == (INBOX_MESSAGES, True)
+    while len(taken) < 100:
+        take(1)
+        channel.settle()
+    assert taken == [*map(str, range(100))]
+    assert not channel.paused
+
+
+def test_the_inbox_of_a_task_is_bounded_and_reading_goes_on_when_half_of_it_is_taken() -> None:
+    async def run() -> None:
+        channel = LoneChannel()
+        ws = AsyncWebSocket(*asked_for(), asyncio.get_running_loop())
+        ws._accept(None, ())
+        ws.protocol.on_start(channel)
+        ws.protocol.on_data(b"".join(masked(TEXT, b"%d" % number) for number in range(100)))
+        assert (len(ws._inbox.messages), channel.paused, channel.due) == (INBOX_MESSAGES, True, [])
+        taken = [await ws.receive() for _ in range(INBOX_MESSAGES // 2 - 1)]
+        assert channel.due == []
+        while len(taken) < 100:
+            taken.append(await ws.receive())
+            channel.settle()
+            assert len(ws._inbox.messages) <= INBOX_MESSAGES
+        assert taken == [*map(str, range(100))]
+        assert not channel.paused
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("size", [INBOX_SIZE // 2, INBOX_SIZE])
+def test_large_messages_fill_an_inbox_by_their_size(size: int) -> None:
+    inbox = Inbox()
+    count = INBOX_SIZE // size
+    assert [inbox.put(bytes(size)) for _ in range(count)] == [False] * (count - 1) + [True]
+    assert not inbox.has_room()
+    while inbox.messages:
+        inbox.take()
+    assert inbox.has_room()
 
 
 # -- compression
