@@ -214,6 +214,11 @@ class WebSocketProtocol:
         return self._full or self._out_size >= HIGH_WATER
 
     @property
+    def ends(self) -> bool:
+        """Whether it is closed, or about to be: nothing can be sent. From any thread."""
+        return self._refuses
+
+    @property
     def behind(self) -> int:
         """Bytes that the peer has not taken, as far as we know. From any thread."""
         return self._out_size + self._channel.queued
@@ -298,7 +303,7 @@ class WebSocketProtocol:
 
     def cut_off(self) -> None:
         """End the connection with a reset."""
-        if not self.is_home():
+        if self.state is not CONNECTING and not self.is_home():
             self._channel.later(self.cut_off)
             return
         channel = self._channel
@@ -324,12 +329,15 @@ class WebSocketProtocol:
     # As a `SwitchedProtocol`
 
     def on_start(self, channel: Channel) -> None:
-        if self.state is CLOSED:
+        with self._lock:  # it may be cut off by another thread before it has begun
+            is_wanted = self.state is CONNECTING
+            if is_wanted:
+                self.state = OPEN
+                self._channel = channel
+                self._home = get_ident()
+        if not is_wanted:
             channel.close()
             return
-        self._channel = channel
-        self._home = get_ident()
-        self.state = OPEN
         self._heard = channel.time()
         channel.wake_in(self._options.ping_interval, self._on_alarm)
         self._listener.on_open()
@@ -545,8 +553,8 @@ class WebSocketProtocol:
             self._refuses = True
             self.close_code, self.close_reason = code, reason
             self._out, self._out_size = [], 0
+            self._channel = _NOWHERE
         listener, self._listener = self._listener, _NOBODY
-        self._channel = _NOWHERE
         self._bytes, self._frames_left, self._assembly = b"", iter(()), None
         listener.on_closed(code, reason)
 

@@ -133,7 +133,7 @@ class BaseSocket(Generic[R]):
         if not self._is_accepted:
             self._is_accepted = True
             self.answer.fail(error)
-        elif not isinstance(error, Disconnected):
+        elif not (isinstance(error, Disconnected) and self._protocol.ends):  # or it is that of another WebSocket
             logger.error("%s: the handler of the WebSocket failed", self.request.head.line, exc_info=error)
             self._protocol.close(1011)
 

@@ -21,6 +21,7 @@ from evloop_http import (
     Response,
     Server,
     WebSocket,
+    after,
     broadcast,
 )
 from evloop_http.app.middleware import gzip, security_headers
@@ -359,6 +360,63 @@ def test_a_mistake_in_accepting_is_an_error_of_the_handler(serve: Callable[[App]
             events.add("checked")
     with joined(serve(app)):
         assert events.wait() == ["checked"]
+
+
+@pytest.mark.parametrize("kind", ["thread", "task"])
+def test_the_end_of_another_socket_is_an_error_of_the_handler(serve: Callable[[App], str], kind: str,
+                                                              caplog: pytest.LogCaptureFixture) -> None:
+    app, others = App(), Recorder()
+    if kind == "thread":
+        @app.websocket("/")
+        def in_thread(request: Request, ws: WebSocket) -> None:
+            ws.accept()
+            others.add(ws)
+            ws.receive()
+            others.wait()[0].send("to the one that has left")
+    else:
+        @app.websocket("/")
+        async def in_task(request: Request, ws: AsyncWebSocket) -> None:
+            await ws.accept()
+            others.add(ws)
+            await ws.receive()
+            await others.wait()[0].send("to the one that has left")
+    url = serve(app)
+    with joined(url):
+        others.wait(1)
+    with joined(url) as client:
+        client.send("x")
+        with pytest.raises(ConnectionClosed) as info:
+            client.recv(PATIENCE)
+    assert info.value.rcvd is not None
+    assert info.value.rcvd.code == 1011
+    assert "Disconnected" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["thread", "task"])
+def test_a_handler_whose_acceptance_is_replaced_by_something_else_comes_to_its_end(
+        serve: Callable[[App], str], kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("threaded", "coroutine"):
+        monkeypatch.setattr(f"evloop_http.websocket.{module}.OPENING", 0.05)
+    app, events = App(), Recorder()
+
+    @app.middleware
+    def replaces(request: Request, call_next: Callable[[Request], Response]) -> Any:
+        return after(call_next(request), lambda response: Response("something else"))
+    if kind == "thread":
+        @app.websocket("/")
+        def in_thread(request: Request, ws: WebSocket) -> None:
+            with contextlib.suppress(Disconnected):
+                ws.receive()
+            events.add(ws.close_code)
+    else:
+        @app.websocket("/")
+        async def in_task(request: Request, ws: AsyncWebSocket) -> None:
+            with contextlib.suppress(Disconnected):
+                await ws.receive()
+            events.add(ws.close_code)
+    with pytest.raises(InvalidStatus):
+        joined(serve(app))
+    assert events.wait() == [1006]
 
 
 # -- threads
