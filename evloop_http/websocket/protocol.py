@@ -243,14 +243,20 @@ class WebSocketProtocol:
             Disconnected: it is closed, or about to be.
             TypeError: the message is neither text nor bytes.
         """
+        is_home = get_ident() == self._home
         with self._lock:
             if self._refuses:
                 raise self._disconnected()
             frame = self._encoder.encode(message)
-            self._out.append(frame)
-            self._out_size += len(frame)
-            is_due, self._flush_due = self._flush_due, True
-        self._flush_soon(is_due, hold)
+            at_once = is_home and not hold and not self._out and not self._pumping and self.state is OPEN
+            if not at_once:
+                self._out.append(frame)
+                self._out_size += len(frame)
+                is_due, self._flush_due = self._flush_due, True
+        if not at_once:
+            self._flush_soon(is_due, hold)
+        elif not self._channel.write(frame):
+            self._full = True
 
     def send_shared(self, message: Message, made: Made) -> bool:
         """Send a message that others are sent too; see `Encoder.encode_shared`. One that is far behind is cut off.
