@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from ..messages import HTTPError, Peer, Request, Response, SwitchedProtocol, Upgrade
-from ..websocket.protocol import Disconnected
+from ..websocket.listening import Disconnected
 from .reply import Reply
 
 

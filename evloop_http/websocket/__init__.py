@@ -6,6 +6,8 @@ handshake, deadlines, limits, back-pressure in both directions, and three kinds 
     options       what may be chosen for a route, and the bounds that are fixed
     handshake     negotiate: an HTTP request becomes an offer, or is refused
     frames        the library: frames in; messages out. Loaded when the first route is registered
+    listening     Listener, Disconnected: what a connection tells
+    assembly      a message in fragments
     protocol      WebSocketProtocol: the life of one connection, for a `Listener`; knows no handler and no thread
     inbox         messages that nobody has taken yet
     sockets       what all three kinds of handlers see
@@ -24,8 +26,9 @@ from .callbacks import Callbacks, CallbackWebSocket
 from .coroutine import AsyncWebSocket
 from .endpoints import async_endpoint, callback_endpoint, threaded_endpoint
 from .handshake import Offer, negotiate
+from .listening import Disconnected, Listener
 from .options import Options, check_library
-from .protocol import Disconnected, Listener, WebSocketProtocol
+from .protocol import WebSocketProtocol
 from .threaded import WebSocket
 
 __all__ = ["AsyncWebSocket", "CallbackWebSocket", "Callbacks", "Disconnected", "Listener", "Offer", "Options",

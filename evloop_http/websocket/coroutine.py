@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from ..messages import HeaderSource, Request
 from .handshake import Offer
 from .inbox import Inbox
+from .listening import Disconnected
 from .options import OPENING
-from .protocol import Disconnected
 from .sockets import BaseSocket
 
 if TYPE_CHECKING:

@@ -24,15 +24,16 @@ A method that says "loop" in its docstring is for the thread of the loop.
 
 from __future__ import annotations
 
-import codecs
 import enum
 import logging
 from collections.abc import Callable, Iterator
 from threading import Lock, get_ident
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
-from ..messages import NOBODY, Channel, Peer
+from ..messages import Channel
+from .assembly import Assembly
 from .handshake import Offer
+from .listening import NO_LISTENER, NOWHERE, Disconnected, Listener
 from .options import BEHIND, BUDGET, COMPRESSED_SLICE, HIGH_WATER, SLICE
 
 if TYPE_CHECKING:
@@ -47,39 +48,6 @@ _CONTINUATION, _TEXT, _BINARY, _PING_FRAME = 0, 1, 2, 9
 _WHOLE_BINARY = 0x82
 
 
-class Disconnected(ConnectionError):
-    """The WebSocket is closed. Nothing can be sent, and no more messages arrive.
-
-    Args:
-        code: of the Close that the peer sent: 1005 if it named none, 1006 if the connection was lost without one.
-        reason: that it gave.
-    """
-
-    def __init__(self, code: int, reason: str = "") -> None:
-        super().__init__(code, reason)
-        self.code = code
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return f"the WebSocket is closed: {self.code} {self.reason}".rstrip()
-
-
-class Listener(Protocol):
-    """Who is told what happens. Everything is called in the thread of the loop."""
-
-    def on_open(self) -> None:
-        """The response that accepts is on its way."""
-
-    def on_message(self, message: str | bytes) -> None:
-        """A message has arrived. To receive no more for now, call `pause`."""
-
-    def on_room(self) -> None:
-        """What was to be sent has been taken: the connection is not `full` any more."""
-
-    def on_closed(self, code: int, reason: str) -> None:
-        """The connection is closed; see `Disconnected`. Called once, perhaps without `on_open`."""
-
-
 class State(enum.Enum):
     """How far a WebSocket is."""
 
@@ -90,68 +58,6 @@ class State(enum.Enum):
 
 
 CONNECTING, OPEN, CLOSING, CLOSED = State
-
-
-class _Nobody:
-    """The listener of a connection that has ended."""
-
-    def on_open(self) -> None: ...
-    def on_message(self, message: str | bytes) -> None: ...
-    def on_room(self) -> None: ...
-    def on_closed(self, code: int, reason: str) -> None: ...
-
-
-class _Nowhere:
-    """The channel of a connection that has not begun, or has ended."""
-
-    peer: Peer = NOBODY
-    queued = 0
-
-    def time(self) -> float:
-        return 0.0
-
-    def wake_in(self, seconds: float, callback: Callable[[], object]) -> None: ...
-
-    def later(self, act: Callable[..., object], *args: object) -> None: ...
-
-    def write(self, data: bytes) -> bool:
-        return True
-
-    def pause(self) -> None: ...
-    def resume(self) -> None: ...
-    def end(self) -> None: ...
-    def close(self) -> None: ...
-    def abort(self) -> None: ...
-
-
-_NOBODY, _NOWHERE = _Nobody(), _Nowhere()
-
-
-class Assembly:
-    """Puts the frames of a message together. Text is decoded as it arrives, to fail at the first bad byte (§8.1)."""
-
-    __slots__ = ("_decoder", "_left", "_parts")
-
-    def __init__(self, is_text: bool, most: int) -> None:
-        self._decoder = codecs.getincrementaldecoder("utf-8")() if is_text else None
-        self._parts: list[str] | list[bytes] = []
-        self._left = most
-
-    def add(self, data: bytes, is_last: bool) -> bool:
-        """Add a fragment. Return False if these are too many.
-
-        Raises:
-            UnicodeDecodeError: it is no UTF-8.
-        """
-        self._left -= 1
-        part: str | bytes = self._decoder.decode(data, is_last) if self._decoder is not None else data
-        if part:
-            self._parts.append(part)  # type: ignore[arg-type]
-        return self._left >= 0
-
-    def message(self) -> str | bytes:
-        """Return the whole."""
-        return "".join(self._parts) if self._decoder is not None else b"".join(self._parts)  # type: ignore[arg-type]
 
 
 class WebSocketProtocol:
@@ -176,7 +82,7 @@ class WebSocketProtocol:
         self._options = offer.options
         self._frames = Frames(offer.options, offer.deflate)
         self._slice = SLICE if offer.deflate is None else COMPRESSED_SLICE
-        self._channel: Channel = _NOWHERE
+        self._channel: Channel = NOWHERE
         self._home = get_ident()
         #: changed in the thread of the loop only
         self.state = CONNECTING
@@ -559,8 +465,8 @@ class WebSocketProtocol:
             self._refuses = True
             self.close_code, self.close_reason = code, reason
             self._out, self._out_size = [], 0
-            self._channel = _NOWHERE
-        listener, self._listener = self._listener, _NOBODY
+            self._channel = NOWHERE
+        listener, self._listener = self._listener, NO_LISTENER
         self._bytes, self._frames_left, self._assembly = b"", iter(()), None
         listener.on_closed(code, reason)
 

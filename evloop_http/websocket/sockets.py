@@ -9,7 +9,8 @@ from typing import Any, Generic, TypeVar
 from ..messages import HeaderSource, HTTPError, Request
 from ..messages.pending import Pending
 from .handshake import Offer
-from .protocol import Disconnected, WebSocketProtocol
+from .listening import Disconnected
+from .protocol import WebSocketProtocol
 
 R = TypeVar("R", bound=Request)
 

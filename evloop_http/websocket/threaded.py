@@ -9,8 +9,8 @@ from typing import Any
 from ..messages import HeaderSource, Request
 from .handshake import Offer
 from .inbox import Inbox
+from .listening import Disconnected
 from .options import BEHIND, OPENING
-from .protocol import Disconnected
 from .sockets import BaseSocket
 
 
