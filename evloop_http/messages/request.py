@@ -119,11 +119,6 @@ class Peer:
         return self._origin
 
     @property
-    def origin(self) -> Origin:
-        """Where the connection was accepted."""
-        return self._origin
-
-    @property
     def server(self) -> tuple[str, int] | str:
         """The address that accepted the connection: host and port, or the path of a Unix socket."""
         return self._origin.address

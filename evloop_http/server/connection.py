@@ -139,7 +139,7 @@ class Connection:
         if deadline < timer.filed:
             timer.move(deadline)
 
-    def _turn(self, act: Callable[..., None], *args: object, reads_on: bool = True) -> None:
+    def _turn(self, act: Callable[..., object], *args: object, reads_on: bool = True) -> None:
         """Act, read on, and update: the one door for what does not come from the selector."""
         try:
             act(*args)
@@ -154,11 +154,11 @@ class Connection:
             self.update()
             self._transport.update_interest()
 
-    def later(self, act: Callable[..., None], *args: object) -> None:
+    def later(self, act: Callable[..., object], *args: object) -> None:
         """Have `act` called in a turn of this connection. Safe from any thread."""
         self._shared.reactor.call_soon_threadsafe(self._turn, act, *args)
 
-    def promptly(self, act: Callable[..., None], *args: object) -> None:
+    def promptly(self, act: Callable[..., object], *args: object) -> None:
         """Have `act` called in the loop's thread: at once, if this is it. Safe from any thread."""
         if self._shared.may_act():
             # Perhaps within another request's handler, so the next request is not begun here.

@@ -25,10 +25,10 @@ class Line(Protocol):
     @property
     def outlet(self) -> Outlet: ...
 
-    def later(self, act: Callable[..., None], *args: object) -> None:
+    def later(self, act: Callable[..., object], *args: object) -> None:
         """Have `act` called in the loop's thread. Safe from any thread."""
 
-    def promptly(self, act: Callable[..., None], *args: object) -> None:
+    def promptly(self, act: Callable[..., object], *args: object) -> None:
         """Have `act` called in the loop's thread: at once, if this is it. Safe from any thread."""
 
     def next_turn(self, act: Callable[..., None], *args: object) -> None:
