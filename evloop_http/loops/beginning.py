@@ -18,41 +18,53 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Makes a task of a loop. Not to be called within the step of another task.
-Begin = Callable[["AbstractEventLoop", Coroutine[Any, Any, T], Context | None], "Task[T]"]
+
+class Beginning:
+    """Begins tasks of one loop, in the way that works with every Python: the first step is left to the loop.
+
+    Args:
+        loop: it has to run, in this thread, when `begin` is called.
+    """
+
+    def __init__(self, loop: AbstractEventLoop) -> None:
+        self._loop = loop
+
+    def begin(self, coroutine: Coroutine[Any, Any, T], context: Context | None = None) -> Task[T]:
+        """Run a coroutine in a task. Not to be called in the step of another one."""
+        return self._loop.create_task(coroutine, context=context)
 
 
-class _Caught:
-    """Stands in for a loop's `call_soon` while a task is made."""
+class EagerBeginning(Beginning):
+    """Has the first step taken at once, as asyncio can from Python 3.12 on."""
 
-    __slots__ = ("context", "step")
-
-    def __call__(self, step: Callable[[], object], *, context: Context) -> None:
-        self.step = step
-        self.context = context
+    def begin(self, coroutine: Coroutine[Any, Any, T], context: Context | None = None) -> Task[T]:
+        return asyncio.Task(coroutine, loop=self._loop, eager_start=True, context=context)  # type: ignore[call-arg]
 
 
-def begin_eagerly(loop: AbstractEventLoop, coroutine: Coroutine[Any, Any, T], context: Context | None) -> Task[T]:
-    """Begin as asyncio does from Python 3.12 on."""
-    return asyncio.Task(coroutine, loop=loop, eager_start=True, context=context)  # type: ignore[call-arg]
+class CatchingBeginning(Beginning):
+    """Catches the step that a new task wants to be taken soon, and takes it."""
 
+    def __init__(self, loop: AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self._step: Callable[[], object]
+        self._context: Context
 
-def begin_by_catching(loop: AbstractEventLoop, coroutine: Coroutine[Any, Any, T], context: Context | None) -> Task[T]:
-    """Take the step that a new task wants to be taken soon."""
-    caught = _Caught()
-    # An attribute of the loop itself comes before the methods of its class.
-    loop.call_soon = caught  # type: ignore[method-assign, assignment]
-    try:
-        task = asyncio.Task(coroutine, loop=loop, context=context)
-    finally:
-        del loop.call_soon
-    caught.context.run(caught.step)
-    return task
+    def begin(self, coroutine: Coroutine[Any, Any, T], context: Context | None = None) -> Task[T]:
+        loop = self._loop
+        # An attribute of the loop itself comes before the methods of its class.
+        loop.call_soon = self._catch  # type: ignore[method-assign, assignment]
+        try:
+            task = asyncio.Task(coroutine, loop=loop, context=context)
+        finally:
+            del loop.call_soon
+        step = self._step
+        del self._step  # it refers to the task
+        self._context.run(step)
+        return task
 
-
-def begin_soon(loop: AbstractEventLoop, coroutine: Coroutine[Any, Any, T], context: Context | None) -> Task[T]:
-    """Leave the first step to the loop."""
-    return loop.create_task(coroutine, context=context)
+    def _catch(self, step: Callable[[], object], *, context: Context) -> None:
+        self._step = step
+        self._context = context
 
 
 class _ProbeLoop:
@@ -65,25 +77,26 @@ class _ProbeLoop:
         raise RuntimeError("it was not caught")
 
 
-def works(begin: Begin[Any]) -> bool:
-    """Return whether `begin` makes tasks that have taken their first step."""
+def works(kind: type[Beginning]) -> bool:
+    """Return whether the tasks of such a one have taken their first step."""
     async def probe() -> bool:
         return True
 
     coroutine = probe()
     try:
-        return begin(cast("AbstractEventLoop", _ProbeLoop()), coroutine, None).done()
+        return kind(cast("AbstractEventLoop", _ProbeLoop())).begin(coroutine).done()
     except Exception:  # whatever this Python does otherwise
         return False
     finally:
         coroutine.close()
 
 
-def choose() -> Begin[Any]:
+def choose() -> type[Beginning]:
     """Return the way that works here."""
     if sys.version_info >= (3, 12):
-        return begin_eagerly
-    return begin_by_catching if works(begin_by_catching) else begin_soon
+        return EagerBeginning
+    return CatchingBeginning if works(CatchingBeginning) else Beginning
 
 
-begin: Begin[Any] = choose()
+#: The way that works here.
+BEGINNING = choose()

@@ -24,15 +24,14 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import Context
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, TypeVarTuple
 
 from ..net.reactor import FileDescriptor, Reactor
-from .beginning import begin
+from .beginning import BEGINNING
 from .finishing import Finishing
 
 if TYPE_CHECKING:
@@ -167,6 +166,8 @@ class Loop(asyncio.SelectorEventLoop):
         self._executor: ThreadPoolExecutor | None = None
         self._finishing: Finishing | None = None
         super().__init__(self._make_selector())
+        #: runs a coroutine in a task whose first step is taken at once, if that can be had; see `beginning`
+        self.begin = BEGINNING(self).begin
 
     def _make_selector(self) -> SharedSelector:
         return SharedSelector(self.reactor)
@@ -174,13 +175,6 @@ class Loop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         """Return the time of the reactor's clock, in seconds."""
         return self.reactor.time()
-
-    def begin(self, coroutine: Coroutine[Any, Any, T], context: Context | None = None) -> asyncio.Task[T]:
-        """Run a coroutine in a task whose first step is taken before this returns.
-
-        To be called in the loop's thread, while it runs, and not in the step of another task.
-        """
-        return begin(self, coroutine, context)
 
     def run_forever(self) -> None:
         """Run until `stop`.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from asyncio import AbstractEventLoop, Future, Task
+from asyncio import AbstractEventLoop, Future, Task, current_task, get_running_loop
 from collections.abc import Coroutine
 from contextvars import Context
 from threading import get_ident
@@ -39,8 +39,11 @@ def begin(coroutine: Coroutine[Any, Any, T], context: Context | None = None) -> 
     Raises:
         RuntimeError: no loop runs in this thread.
     """
-    loop = running_loop()
-    if asyncio.current_task(loop) is None:  # one task cannot begin within another
+    try:
+        loop = get_running_loop()
+    except RuntimeError:
+        loop = running_loop()  # says more
+    if current_task(loop) is None:  # one task cannot begin within another
         own = getattr(loop, "begin", None)
         if own is not None:
             return own(coroutine, context)  # type: ignore[no-any-return]

@@ -396,7 +396,10 @@ class Connection:
         if self._exchange is None:
             self._transport.write(data)  # the application is at work, in a turn of this connection
         elif self._exchange.responding is Responding.HANDLING:
-            self.promptly(self._transport.write, data)
+            self.promptly(self._write, data)
+
+    def _write(self, data: bytes) -> None:
+        self._transport.write(data)
 
     def finish(self, keep_alive: bool) -> None:
         """Record that a response has been sent, and whether another request may follow."""

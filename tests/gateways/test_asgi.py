@@ -622,7 +622,8 @@ def test_early_hints_precede_the_response(pause: bool) -> None:
 
 
 def test_send_to_a_client_that_has_left_raises_an_oserror_that_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
-    ended, over = asyncio.Event(), []
+    ended = asyncio.Event()
+    over: list[str] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == "/ended":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from evloop_http import Server
 from evloop_http.gateways.asgi import ASGI
@@ -23,7 +23,7 @@ PATIENCE = 30
 @contextmanager
 def serving(app: App | Application, **options: Any) -> Iterator[Server]:
     """A server of an application, which is one of ASGI unless it is ours."""
-    application = app if hasattr(app, "prepare") else ASGI(app)
+    application: Any = app if hasattr(app, "prepare") else ASGI(cast("App", app))
     with Server(application, **options).in_thread() as server:
         yield server
 

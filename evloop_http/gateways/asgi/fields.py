@@ -9,27 +9,28 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ...messages import Field, Fields, make_field
-
-#: One field, as ASGI has it: name in lower case, and value.
-Pair = tuple[bytes, bytes]
+from ...messages import Fields, make_field
 
 #: Entries of each dict, and characters of the longest.
 _KEPT = 1024
 _LONGEST = 1024
 
 
-class RequestPairs(dict[Field, Pair]):
-    """Fields of requests as bytes, made of ours when they are looked up."""
+class RequestNames(dict[tuple[str, ...], tuple[bytes, ...]]):
+    """Names of all fields of a request as bytes, made of ours when they are looked up. Few clients vary them."""
 
-    def __missing__(self, field: Field) -> Pair:
-        lower, (_, value) = field
-        pair = lower.encode("latin-1"), value.encode("latin-1")
-        if len(value) <= _LONGEST:
+    def __missing__(self, lowers: tuple[str, ...]) -> tuple[bytes, ...]:
+        names = tuple([lower.encode("latin-1") for lower in lowers])
+        if sum(map(len, names)) <= _LONGEST:
             if len(self) >= _KEPT:
                 self.clear()
-            self[field] = pair
-        return pair
+            self[lowers] = names
+        return names
+
+
+def values_of(fields: Fields) -> list[bytes]:
+    """Return the values of fields as bytes: all in one go, which is quicker. None of them contains a line end."""
+    return "\n".join([value for _, (_, value) in fields]).encode("latin-1").split(b"\n")
 
 
 class ResponseFields(dict[tuple[Any, ...], Fields]):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 Scope = dict[str, Any]
 Message = dict[str, Any]
-Receive = Callable[[], Coroutine[Any, Any, Message]]
-Send = Callable[[Message], Coroutine[Any, Any, None]]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 #: Called with the scope of each connection, in ASGI's sense: a request, a WebSocket, or the life of the server.
 ASGIApplication = Callable[[Scope, Receive, Send], Awaitable[None]]
 

@@ -75,19 +75,19 @@ class Lifespan:
         self.phase = STARTING
         self._events = asyncio.Queue()
         self._events.put_nowait({"type": "lifespan.startup"})
-        self._outcome = outcome = Pending(self._cancel)
+        self._outcome = Pending(self._cancel)
         self._task = running_loop().create_task(self._live())
         self._task.add_done_callback(self._on_end)
-        return outcome
+        return self._outcome
 
     def shut_down(self) -> Pending[None] | None:
         """Have the application shut down, in the loop's thread. Return what is settled when it has."""
         if self._events is None or self.phase is not RUNNING:
             return None
         self.phase = STOPPING
-        self._outcome = outcome = Pending(self._cancel)
+        self._outcome = Pending(self._cancel)
         self._events.put_nowait({"type": "lifespan.shutdown"})
-        return outcome
+        return self._outcome
 
     def _cancel(self) -> None:
         """Nobody waits for it any more."""

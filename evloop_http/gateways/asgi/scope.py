@@ -1,8 +1,8 @@
 """What an ASGI application is told of a request: the scope (ASGI, "HTTP & WebSocket" 2.5, "TLS" 0.2).
 
 *A template for each head.* Clients repeat their heads, and the parser hands out the same `RequestHead` for each of
-them. What follows from the head is worked out once, kept with the head for as long as that lives, and copied for each
-request: an application may change its scope.
+them. What follows from the head is kept with it when it is seen for the second time, for as long as it lives, and
+copied for each request: an application may change its scope.
 
 *Paths.* `path` is the whole path, decoded, and begins with `root_path` (ASGI 2.3). Below a mount, `root_path` is where
 the mount is. The `root_path` that the user names is where a proxy in front has put the whole site: it comes before
@@ -15,7 +15,7 @@ from typing import Any
 
 from ...messages import Origin, Peer, Request, RequestHead
 from .ciphers import CIPHER_SUITES, TLS_VERSIONS
-from .fields import RequestPairs
+from .fields import RequestNames, values_of
 from .kinds import Scope
 
 #: ASGI's version of the HTTP part.
@@ -36,38 +36,56 @@ class Scopes:
         if root_path and (root_path[0] != "/" or root_path[-1] == "/"):
             raise ValueError(f"root_path is empty, or begins with a slash and does not end with one: {root_path!r}")
         self._root_path = root_path
-        self._pair = RequestPairs().__getitem__
+        self._names = RequestNames()
 
     def make(self, request: Request, state: dict[str, Any]) -> Scope:
-        """Return a new scope of a request. It lacks the state."""
+        """Return a new scope of a request.
+
+        Args:
+            state: what the application has put into the state of its lifespan.
+        """
         head, peer = request.head, request.peer
         kept = head.kept
-        # Compared by identity, as good as always: another mount, or another listener, has another template.
+        # Compared by identity first: another mount, or another listener, has another template.
         if type(kept) is _Kept and kept.maker is self and kept.origin is peer.origin and kept.path == request.path:
-            template = kept.template
+            scope = kept.template.copy()
+            scope["asgi"] = {"version": "3.0", "spec_version": SPEC_VERSION}
+            scope["headers"] = scope["headers"].copy()
+            scope["extensions"] = scope["extensions"].copy()
         else:
-            template = self._make_template(head, peer.origin, request.path)
-            head.kept = _Kept(self, peer.origin, request.path, template)
-        scope = template.copy()
-        scope["asgi"] = {"version": "3.0", "spec_version": SPEC_VERSION}
-        scope["headers"] = template["headers"].copy()
+            scope = self._build(head, peer.origin, request.path)
+            if kept is None:
+                head.kept = _SEEN  # most heads that are new are never seen again
+            else:
+                template = {**scope, "headers": scope["headers"].copy(), "extensions": scope["extensions"].copy()}
+                head.kept = _Kept(self, peer.origin, request.path, template)
         scope["client"] = (peer.address, peer.port) if peer.address else None
         scope["state"] = state.copy()
-        scope["extensions"] = extensions = template["extensions"].copy()
-        if peer.scheme == "https":
-            _add_tls(extensions, peer)
+        if scope["scheme"] == "https":
+            _add_tls(scope["extensions"], peer)
         return scope
 
-    def _make_template(self, head: RequestHead, origin: Origin, path: str) -> Scope:
+    def _build(self, head: RequestHead, origin: Origin, path: str) -> Scope:
+        """Return a scope without client and state."""
         raw_path = head.target.partition("?")[0]
         if raw_path[:1] != "/":
             raw_path = _path_of_url(raw_path)
-        root_path, whole, raw_path = self._paths(head.path, path, raw_path)
+        root_path, whole = "", path
+        if self._root_path or path != head.path:
+            root_path, whole, raw_path = self._paths(head.path, path, raw_path)
+        address, fields = origin.address, head.headers.fields
+        lowers = tuple([lower for lower, _ in fields])
+        extensions: dict[str, dict[str, Any]] = {"http.response.pathsend": {}, "http.response.zerocopysend": {},
+                                                 "http.response.early_hint": {}}
+        if head.version == "1.0":  # which knows no interim responses
+            del extensions["http.response.early_hint"]
+        elif "te" in lowers and wants_trailers(head):
+            extensions["http.response.trailers"] = {}
         return {
             "type": "http",
-            "asgi": {},
+            "asgi": {"version": "3.0", "spec_version": SPEC_VERSION},
             "http_version": head.version,
-            "server": origin.address if isinstance(origin.address, tuple) else (origin.address, None),
+            "server": address if type(address) is tuple else (address, None),
             "client": None,
             "scheme": origin.scheme,
             "method": head.method,
@@ -75,9 +93,8 @@ class Scopes:
             "path": whole,
             "raw_path": raw_path.encode("latin-1"),
             "query_string": head.query_string.encode("latin-1"),
-            "headers": list(map(self._pair, head.headers.fields)),
-            "state": {},
-            "extensions": _extensions(head),
+            "headers": list(zip(self._names[lowers], values_of(fields), strict=False)),
+            "extensions": extensions,
         }
 
     def _paths(self, whole: str, below: str, raw: str) -> tuple[str, str, str]:
@@ -98,6 +115,10 @@ class Scopes:
         if root and not mounted and (whole == root or whole.startswith(f"{root}/")):
             return root, whole, raw  # the proxy has not cut it off
         return root + mounted, root + whole, _quoted(root) + raw
+
+
+#: Kept with a head that has been seen once.
+_SEEN = object()
 
 
 class _Kept:
@@ -123,20 +144,12 @@ def _quoted(path: str) -> str:
     return quote(path, safe="/:@!$&'()*+,;=~") if path else ""
 
 
-def _extensions(head: RequestHead) -> dict[str, dict[str, Any]]:
-    """Return what is offered for a request beside the specification."""
-    extensions: dict[str, dict[str, Any]] = {"http.response.pathsend": {}, "http.response.zerocopysend": {}}
-    if head.version != "1.0":  # which knows neither
-        extensions["http.response.early_hint"] = {}
-        if wants_trailers(head):
-            extensions["http.response.trailers"] = {}
-    return extensions
-
-
 def wants_trailers(head: RequestHead) -> bool:
     """Return whether the client reads trailers (RFC 9110 §10.1.4). They need chunks, which HTTP/1.0 does not know."""
-    options = head.headers.get("te", "").split(",")
-    return head.version != "1.0" and "trailers" in [option.strip(" \t").lower() for option in options]
+    index = head.headers.index
+    if "te" not in index or head.version == "1.0":
+        return False
+    return "trailers" in [option.strip(" \t").lower() for option in index["te"][1].split(",")]
 
 
 def _add_tls(extensions: dict[str, dict[str, Any]], peer: Peer) -> None:
