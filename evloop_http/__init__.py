@@ -60,6 +60,7 @@ The house, in the order in which it is best read:
         driven_loop       the same, where somebody else takes the turns
         finishing         how it ends
     app/                Request in, Response out; no sockets
+    gateways/           other people's applications as ours: wsgi, asgi/
     websocket/          messages both ways: handshake, frames, deadlines, handlers of three kinds; no sockets
 
     JOINT               the one room that knows http1 and net

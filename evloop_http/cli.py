@@ -2,7 +2,8 @@
 
 It turns words into a `Server` and a mistake into one plain line on standard error: exit status 2
 for a command that makes no sense, 1 for one that cannot be carried out here (a port in use, a
-file that is missing), 3 for an application that fails to start. A traceback means a defect, never a mistake of the user's.
+file that is missing), 3 for an application that fails to start. A traceback means a defect, never a mistake of the
+user's.
 
 The process is the command's own, so it also sees to it that the process ends when it should, whatever the threads
 and the exit functions of the application do: see `Ending`.

@@ -183,7 +183,7 @@ def test_it_serves_and_stops_in_asyncio() -> None:
 
 
 def line_for(host: str) -> str:
-    """What the table of hosts has to serve in one; those of Tk, GLib and Qt are run by `loops/test_hosts.py`."""
+    """What the table of hosts has to serve in one; those of Tk, GLib and Qt are run by `loops/test_host_loops.py`."""
     line, = re.findall(rf"^{host}  +``(.+?)``", section("In a program of your own"), re.MULTILINE)
     return str(line)
 

@@ -436,8 +436,9 @@ class Exchange:
             if supply is Supply.STARVED and body.has_more():  # it was produced when it was asked for
                 supply = body.supply(outlet)
         except Exception as error:
-            self._log_failure(error)
-            self._fail()
+            if not self.is_over():  # or the socket has gone meanwhile, and the body is closed for that
+                self._log_failure(error)
+                self._fail()
             return
         finally:
             self._has_turn = False

@@ -683,3 +683,18 @@ def test_a_handler_that_takes_none_of_a_body_has_the_time_of_a_handler(serve: Se
     assert not peer.got
     net.advance(2)
     assert peer.statuses == [503]
+
+
+def test_a_body_that_is_closed_because_the_socket_goes_while_it_is_sent_fails_once(
+        serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    """The fault: more was asked of a body whose connection had gone while it was sent, which failed a second time."""
+    pipe = Pipe(on_close=lambda: pipe.end())
+    net = serve(always(Response(pipe)))
+    peer = net.connect()
+    peer.send(GET)
+    peer.sock.was_reset = True
+    with caplog.at_level("ERROR", "evloop_http"):
+        pipe.write(b"into the void")
+        net.settle()
+    assert peer.state() == "closed"
+    assert caplog.records == []
