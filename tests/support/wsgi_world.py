@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from wsgiref.validate import validator
 
+from asking import PATIENCE
+from evloop_http import Server
 from evloop_http.gateways.wsgi import WSGI
 from evloop_http.testing import Client
 
@@ -29,6 +32,11 @@ def client_of(application: Application, threads: int = 2, **options: Any) -> Ite
     """A client of an application that the validator watches."""
     with Client(validated(application, threads, **options)) as client:
         yield client
+
+
+def connected(server: Server) -> http.client.HTTPConnection:
+    """Return a connection to a server."""
+    return http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=PATIENCE)
 
 
 def answering(*blocks: bytes, status: str = "200 OK", length: int | None = None) -> Application:
