@@ -281,6 +281,8 @@ class Exchange:
     def refuse(self, response: Response) -> None:
         """Answer what cannot be read or waited for any longer, and let the connection end."""
         self._let_go()
+        if self.is_over():  # whoever made the response of the body has met its end
+            return
         if self.responding is not HANDLING:
             self._fail()  # the head is out, so there is no other way to say it
             return
@@ -458,7 +460,7 @@ class Exchange:
             self._line.finish(self.keep_alive and self.receiving is COMPLETE)
 
     def _log_failure(self, error: Exception) -> None:
-        if isinstance(error, TooSlow):
+        if isinstance(error, TooSlow | HTTPError):  # the client's doing: it read too slowly, or its body broke off
             logger.debug("%s: %s", self.request_line, error)
         else:
             logger.error("%s: the body of the response failed", self.request_line, exc_info=error)
