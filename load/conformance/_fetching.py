@@ -53,6 +53,6 @@ def pip(python: Path, *arguments: str) -> None:
 def run_inside(python: Path, module: str, *paths: Path, arguments: list[str]) -> int:
     """Run a module of ours in an environment, with these folders on its path; its exit status."""
     path = os.pathsep.join(map(str, [ROOT, ROOT / "load", *paths]))
-    command = [python, "-m", f"conformance.{module}", "--inside", *arguments]
+    command = [str(python), "-m", f"conformance.{module}", "--inside", *arguments]
     sys.stdout.flush()
     return subprocess.run(command, cwd=paths[0], env={**os.environ, "PYTHONPATH": path}).returncode

@@ -1,23 +1,33 @@
 """Django's tests of its live server, run on our WSGI gateway in the place of Django's own server.
 
-    ./scripts/conformance django_servers [-v 2]
+    ./scripts/conformance django_servers [-v 2] [servers.tests.TEST ...]
 
-`tests/servers` of Django's source: requests over sockets, static files, keep-alive, databases that threads share, and the
-end of it all. What is left out, and why, is in `DESELECTED`.
+`tests/servers` of Django's source: requests over sockets, static files, keep-alive, databases that threads share, and
+the end of it all. What is left out, and why, is in `DESELECTED`.
 """
 
 from __future__ import annotations
 
 import runpy
 import sys
+import threading
 import unittest
 from pathlib import Path
 from typing import Any
 
 VERSION = "Django==5.2.8"
 
+#: Those that have a live server. The third one is of Django's own server.
+MODULES = ["servers.tests", "servers.test_liveserverthread"]
 #: Not run, by name, and why.
-DESELECTED: dict[str, str] = {}
+DESELECTED = {
+    "test_server_class": "that `server_class` is used, by the method whose place we take",
+    "test_closes_connection_without_content_length":
+        "Django's server closes behind a streamed response; ours sends chunks and keeps the connection",
+    "test_keep_alive_on_connection_with_content_length":
+        "keeps a connection of which the client has said `Connection: close` (RFC 9112 §9.6)",
+    "test_keep_alive_connection_clears_previous_request_data": "likewise",
+}
 
 
 class LiveServer:
@@ -31,6 +41,7 @@ class LiveServer:
         # Django ignores a body without CONTENT_LENGTH, so chunks are gathered.
         self._server = Server(WSGI(self._answer, gathered=None))
         self._server.listen(*address)
+        self._ending, self._ended = threading.Event(), threading.Event()
         self.server_address = self._server.addresses[0]
 
     def _answer(self, environ: Any, start_response: Any) -> Any:
@@ -45,12 +56,14 @@ class LiveServer:
 
     def serve_forever(self) -> None:
         """Serve until `shutdown`."""
-        self._server.run()
+        with self._server.in_thread():  # `run` minds signals, which only the main thread may
+            self._ending.wait()
+        self._ended.set()
 
     def shutdown(self) -> None:
-        """End soon. From another thread."""
-        self._server.stop(grace=0)
-        self._server.wait_stopped()
+        """End, from another thread."""
+        self._ending.set()
+        self._ended.wait()
 
     def server_close(self) -> None:
         """Close."""
@@ -71,7 +84,8 @@ def run(arguments: list[str]) -> int:
     def names(self: unittest.TestLoader, case: type[unittest.TestCase]) -> list[str]:
         return [name for name in load(self, case) if name not in DESELECTED]
     unittest.TestLoader.getTestCaseNames = names  # type: ignore[method-assign,assignment]
-    sys.argv = ["runtests.py", "servers", "--parallel=1", *arguments]
+    labels = [] if any("." in argument for argument in arguments) else MODULES
+    sys.argv = ["runtests.py", "--parallel=1", *labels, *arguments]
     runpy.run_path("runtests.py", run_name="__main__")
     return 0
 
