@@ -60,7 +60,16 @@ The house, in the order in which it is best read:
         driven_loop       the same, where somebody else takes the turns
         finishing         how it ends
     app/                Request in, Response out; no sockets
-    gateways/           other people's applications as ours: wsgi, asgi/
+    gateways/           other people's applications as ours
+        wsgi              WSGI applications, in threads or in the loop
+        environ           what one is told of a request
+        inputs            the body of a request as a file
+        starting          what one says of its response, checked
+        calling           one call of one, up to its close
+        blocks            its response, held to what it announced
+        files             files that the kernel sends
+        guessing          which kind of application an object is
+        asgi/             ASGI applications, in the loop
     websocket/          messages both ways: handshake, frames, deadlines, handlers of three kinds; no sockets
 
     JOINT               the one room that knows http1 and net
@@ -104,6 +113,7 @@ if TYPE_CHECKING:
     from .app.request import Request
     from .app.static import StaticFiles
     from .app.templates import Templates
+    from .gateways.wsgi import WSGI
     from .http1 import Limits, ProtocolError
     from .messages import FileBody, Headers, HTTPError, Observer, Peer, Pipe, Response, Upgrade
     from .messages.pending import Pending
@@ -126,6 +136,7 @@ _HOME = {
     "StaticFiles": "app.static",
     "Templates": "app.templates",
     "Timeouts": "server.states",
+    "WSGI": "gateways.wsgi",
     "Limits": "http1",
     "ProtocolError": "http1",
     "FileBody": "messages",
@@ -149,10 +160,10 @@ _HOME = {
     "broadcast": "websocket",
 }
 
-__all__ = ["READ", "WRITE", "AccessLog", "App", "AsyncWebSocket", "CallbackWebSocket", "EventStream", "FileBody",
-           "HTTPError", "Headers", "Limits", "Observer", "Peer", "Pending", "Pipe", "ProtocolError", "Reactor",
-           "Request", "Response", "Server", "StaticFiles", "Templates", "Timeouts", "Timer", "Upgrade", "WebSocket",
-           "after", "broadcast", "tls_context"]
+__all__ = ["READ", "WRITE", "WSGI", "AccessLog", "App", "AsyncWebSocket", "CallbackWebSocket", "EventStream",
+           "FileBody", "HTTPError", "Headers", "Limits", "Observer", "Peer", "Pending", "Pipe", "ProtocolError",
+           "Reactor", "Request", "Response", "Server", "StaticFiles", "Templates", "Timeouts", "Timer", "Upgrade",
+           "WebSocket", "after", "broadcast", "tls_context"]
 
 
 def __getattr__(name: str) -> Any:

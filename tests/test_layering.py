@@ -59,7 +59,7 @@ RULES = {
                 optional=True),
     "ending": Rule(names("server")),
     "demo": Rule(names("messages threads http1 net app server websocket observe testing __init__"), optional=True),
-    "__init__": Rule(names("messages threads http1 net app server websocket observe testing")),
+    "__init__": Rule(names("messages threads http1 net app gateways server websocket observe testing")),
     "__main__": Rule(names("cli")),
 }
 

@@ -21,8 +21,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import flask
 import pytest
 
 import evloop_http
@@ -330,6 +332,27 @@ def test_the_figures_of_websockets_are_the_defaults() -> None:
     assert f"1 MiB and {chosen.max_fragments} frames at most" in text
 
 
+def test_the_flask_application_of_the_readme_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    flask_app = flask.Flask("shop")
+    flask_app.get("/")(lambda: "from Flask")
+    shop = ModuleType("shop")
+    shop.flask_app = flask_app  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "shop", shop)
+    program, = programs("WSGI: Flask, Django and others")
+    assert program.rstrip().endswith("\nserver.run()")
+    server = run(program.replace("8080", "0").replace("server.run()", ""))["server"]
+    with server.in_thread():
+        assert fetch(server.url) == b"from Flask"
+
+
+def test_the_figures_of_wsgi_are_the_defaults() -> None:
+    text = " ".join(section("WSGI: Flask, Django and others").split())
+    defaults = {name: one.default for name, one in inspect.signature(evloop_http.WSGI).parameters.items()}
+    assert f"``WSGI(threads={defaults['threads']}, queue={defaults['queue']})``" in text
+    assert f"``streams={defaults['streams']}``" in text
+    assert f"up to {defaults['gathered'] // 1024} KiB are gathered" in text
+
+
 # Tables and names
 
 def test_the_table_has_every_limit_and_every_deadline() -> None:
@@ -400,7 +423,7 @@ def test_every_file_and_folder_that_the_readmes_name_is_there() -> None:
 PATHS = {
     "evloop_http": "App EventStream FileBody HTTPError Headers Limits READ Reactor Request Response Server StaticFiles "
                    "Templates Timeouts after broadcast tls_context AccessLog AsyncWebSocket CallbackWebSocket "
-                   "WebSocket",
+                   "WSGI WebSocket",
     "evloop_http.app.cookies": "set_cookie",
     "evloop_http.app.events": "EventStream",
     "evloop_http.app.middleware": "after basic_auth body_limit cors etag gzip method_override request_id "

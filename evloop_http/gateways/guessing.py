@@ -16,7 +16,6 @@ import inspect
 from collections.abc import Callable
 from enum import Enum
 from functools import partial
-from importlib import import_module
 from typing import Any
 
 from ..messages import Application
@@ -77,8 +76,8 @@ def adapted(application: Callable[..., Any], kind: Kind, threads: int | None = N
         from .wsgi import WSGI
         return WSGI(application) if threads is None else WSGI(application, threads)
     if kind is Kind.ASGI:
-        asgi: Any = import_module(".asgi", __package__)
-        return asgi.ASGI(application)  # type: ignore[no-any-return]
+        from .asgi import ASGI
+        return ASGI(application)
     return application
 
 

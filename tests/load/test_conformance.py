@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from conformance import asyncio as cpython
+from conformance import django_servers, waitress
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -32,7 +33,19 @@ def test_the_loop_passes_cpython_s_own_tests_of_event_loops() -> None:
 
 
 def test_every_test_that_is_left_out_has_a_reason() -> None:
-    assert all(reason for left_out in (cpython.DESELECTED, cpython.NOT_TURNED) for reason in left_out.values())
+    all_left_out = cpython.DESELECTED, cpython.NOT_TURNED, django_servers.DESELECTED, waitress.DESELECTED
+    assert all(reason for left_out in all_left_out for reason in left_out.values())
+
+
+def test_a_request_of_waitress_tests_gets_a_host_only_where_it_has_none() -> None:
+    import socket
+    ours, theirs = socket.socketpair()
+    with waitress.WithHost(fileno=ours.detach()) as adding, theirs:
+        for request, sent in (
+                (b"GET / HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+                (b"GET / HTTP/1.1\r\nA: b\r\nHost: c\r\n\r\n", None), (b"GET / HTTP/1.0\r\n\r\n", None)):
+            assert adding.send(request) == len(request)
+            assert theirs.recv(1000) == (sent or request)
 
 
 @pytest.mark.parametrize("arguments", [(), ("nothing",), ("__init__",), ("../bench",)])
