@@ -689,7 +689,7 @@ def test_a_response_that_is_made_of_a_body_that_breaks_off_fails_once(
         serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     """The fault: the body told its reader, which was the response, and both had the connection closed."""
     class Echo(Taker):
-        def __call__(self, request: Request) -> Response:
+        def __call__(self, request: Request) -> Any:
             assert isinstance(request.incoming, Pipe)
             return Response(request.incoming)
 
