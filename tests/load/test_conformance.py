@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -38,7 +39,6 @@ def test_every_test_that_is_left_out_has_a_reason() -> None:
 
 
 def test_a_request_of_waitress_tests_gets_a_host_only_where_it_has_none() -> None:
-    import socket
     ours, theirs = socket.socketpair()
     with waitress.WithHost(fileno=ours.detach()) as adding, theirs:
         for request, sent in (
