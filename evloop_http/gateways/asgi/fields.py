@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ...messages import Fields, make_field
+from ...messages import Fields, Headers, make_field
 
 #: Entries of each dict, and characters of the longest.
 _KEPT = 1024
@@ -28,9 +28,13 @@ class RequestNames(dict[tuple[str, ...], tuple[bytes, ...]]):
         return names
 
 
-def values_of(fields: Fields) -> list[bytes]:
-    """Return the values of fields as bytes: all in one go, which is quicker. None of them contains a line end."""
-    return "\n".join([value for _, (_, value) in fields]).encode("latin-1").split(b"\n")
+    def pairs(self, headers: Headers) -> list[tuple[bytes, bytes]]:
+        """Return the fields of a request as ASGI has them: names in lower case, and values."""
+        pairs, index = headers.pairs(), headers.index
+        lowers = tuple(index) if len(index) == len(pairs) else tuple([lower for lower, _ in headers.fields])
+        # All values in one go, which is quicker. None of them contains a line end.
+        values = "\n".join([value for _, value in pairs]).encode("latin-1").split(b"\n")
+        return list(zip(self[lowers], values, strict=False))
 
 
 class ResponseFields(dict[tuple[Any, ...], Fields]):

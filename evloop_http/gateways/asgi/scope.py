@@ -15,7 +15,7 @@ from typing import Any
 
 from ...messages import Origin, Peer, Request, RequestHead
 from .ciphers import CIPHER_SUITES, TLS_VERSIONS
-from .fields import RequestNames, values_of
+from .fields import RequestNames
 from .kinds import Scope
 
 #: ASGI's version of the HTTP part.
@@ -73,13 +73,12 @@ class Scopes:
         root_path, whole = "", path
         if self._root_path or path != head.path:
             root_path, whole, raw_path = self._paths(head.path, path, raw_path)
-        address, fields = origin.address, head.headers.fields
-        lowers = tuple([lower for lower, _ in fields])
+        address, headers = origin.address, head.headers
         extensions: dict[str, dict[str, Any]] = {"http.response.pathsend": {}, "http.response.zerocopysend": {},
                                                  "http.response.early_hint": {}}
         if head.version == "1.0":  # which knows no interim responses
             del extensions["http.response.early_hint"]
-        elif "te" in lowers and wants_trailers(head):
+        elif "te" in headers.index and wants_trailers(head):
             extensions["http.response.trailers"] = {}
         return {
             "type": "http",
@@ -93,7 +92,7 @@ class Scopes:
             "path": whole,
             "raw_path": raw_path.encode("latin-1"),
             "query_string": head.query_string.encode("latin-1"),
-            "headers": list(zip(self._names[lowers], values_of(fields), strict=False)),
+            "headers": self._names.pairs(headers),
             "extensions": extensions,
         }
 
