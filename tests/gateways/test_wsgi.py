@@ -18,7 +18,19 @@ from evloop_http.app.middleware import gzip
 from evloop_http.gateways.wsgi import WSGI
 from evloop_http.messages import GATHER, STREAM, RequestHead
 from evloop_http.testing import Client
-from wsgi_world import BOTH, PLAIN, Application, Environ, Start, answering, client_of, generating, iterate, validated
+from wsgi_world import (
+    BOTH,
+    PLAIN,
+    Application,
+    Environ,
+    Start,
+    answering,
+    client_of,
+    connected,
+    generating,
+    iterate,
+    validated,
+)
 
 
 def failing(fail: Callable[[Start], Any], threads: int, caplog: pytest.LogCaptureFixture) -> str:
@@ -249,6 +261,34 @@ def test_it_mounts_and_nests_under_middleware(threads: int) -> None:
     with Client(app) as client:
         reply = client.get("/wsgi/a", headers={"Accept-Encoding": "gzip"})
         assert (reply.status, reply.headers["x-marked"], reply.headers["content-encoding"]) == (200, "yes", "gzip")
+
+
+def test_a_body_that_is_too_short_is_noticed_behind_a_middleware_that_changes_it(
+        caplog: pytest.LogCaptureFixture) -> None:
+    app = App()
+
+    @app.middleware
+    def shout(request: Any, call_next: Any) -> Response:
+        response: Response = call_next(request)
+        response.transform(bytes.upper)  # which takes the Content-Length away
+        return response
+    app.mount("/", WSGI(generating(b"ab", b"cd", length=9)))
+    with Server(app).in_thread() as server:
+        client = connected(server)
+        client.request("GET", "/")
+        with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+            client.getresponse().read()
+        client.close()
+    assert "5 bytes shorter" in caplog.text
+
+
+def test_whoever_closes_a_body_twice_closes_the_iterable_once() -> None:
+    watched = Watched([b"one", b"two"])
+    response = WSGI(watched.application, 0)(make_request())
+    assert isinstance(response, Response)
+    response.close()
+    response.close()
+    assert watched.closed == ["mine"]
 
 
 @pytest.mark.parametrize(("threads", "gathered", "length", "prepared"), [

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import http.client
+import logging
 import socket
 import sys
 import threading
@@ -328,7 +331,10 @@ def test_slow_uploads_take_no_thread_of_the_others() -> None:
         for upload in uploads:
             upload.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nsome")
         assert ask(address, "/") == b"0"
-        for upload in uploads:
+        for upload in uploads:  # none of them had to be given up for that
+            upload.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                upload.recv(1)
             upload.close()
 
 
@@ -358,3 +364,57 @@ def test_a_server_that_stops_leaves_no_thread() -> None:
         if thread.name.startswith("evloop_http.worker"):
             thread.join(PATIENCE)
             assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("threads", [2, 0])
+@pytest.mark.parametrize("kind", ["list", "generator", "write", "mistake", "error behind the head", "upload", "left"])
+def test_no_request_leaves_work_for_the_garbage_collector(kind: str, threads: int) -> None:
+    closed = threading.Semaphore(0)
+
+    class Marked(dict):  # type: ignore[type-arg]
+        """What an environ holds, and so whatever holds an environ."""
+
+    def blocks(environ: Environ) -> Iterator[bytes]:
+        try:
+            yield b"one"
+            if kind == "error behind the head":
+                raise LookupError
+            for _ in range(40 if kind == "left" else 1):
+                yield MEGABYTE[:100_000]
+        finally:
+            closed.release()
+
+    def application(environ: Environ, start_response: Start) -> Any:
+        environ["test.mark"] = Marked()
+        if kind == "mistake":
+            return [b"x"]
+        write = start_response("200 OK", [PLAIN])
+        if kind == "write":
+            write(b"written")
+        if kind == "upload":
+            return [b"%d" % len(environ["wsgi.input"].read())]
+        return [b"x"] if kind in ("list", "write") else blocks(environ)
+    with Server(WSGI(application, threads)).in_thread() as server:
+        gc.collect()
+        gc.disable()
+        logging.disable()  # pytest keeps what is logged, and with it errors and their frames
+        try:
+            for _ in range(3):
+                address: Any = server.addresses[0]
+                if kind == "left":
+                    with unread(address, "/"):
+                        pass
+                else:
+                    with contextlib.suppress(http.client.IncompleteRead, ConnectionError):
+                        ask(address, "/", "POST", body=bytes(300_000) if kind == "upload" else b"x")
+                if kind in ("generator", "error behind the head"):
+                    assert closed.acquire(timeout=PATIENCE)
+            with contextlib.suppress(http.client.IncompleteRead, ConnectionError):
+                ask(address, "/")  # whoever was still at the end of the others is through
+        finally:
+            gc.enable()
+            logging.disable(logging.NOTSET)
+    for thread in threading.enumerate():
+        if thread.name.startswith("evloop_http."):
+            thread.join(PATIENCE)
+    assert [one for one in gc.get_objects() if type(one) is Marked] == []
