@@ -61,7 +61,7 @@ class Call:
         self._is_taken = False  # what the application returned is closed by somebody else
         self._feed: Feed | None = None  # once `write` has handed the response over
         self._measure: Measure  # of the feed
-        self._written = b""  # by `write`, where nobody may wait
+        self._written: list[bytes] = []  # by `write`, where nobody may wait
 
     def is_disconnected(self) -> bool:
         """Return whether the client has left, so that the response will reach nobody."""
@@ -69,8 +69,8 @@ class Call:
 
     # What the application calls
 
-    def start_response(self, status: str, headers: HeaderList, exc_info: ExcInfo | None = None,
-                       /) -> Callable[[bytes], None]:
+    def start_response(self, status: str, headers: HeaderList, exc_info: ExcInfo | None = None
+                       ) -> Callable[[bytes], None]:
         """Begin the response; begin it anew if an error has come in between and nothing has been sent.
 
         Raises:
@@ -103,7 +103,7 @@ class Call:
         if not block or not self._has_content(start):
             return
         if not self._is_threaded:
-            self._written += block
+            self._written.append(block)
             return
         if self._feed is None:
             self._measure = Measure(start.length, self._request)
@@ -151,7 +151,7 @@ class Call:
         if type(iterable) is FileWrapper and not self._written and (sent := self._file(iterable)) is not None:
             return sent
         blocks = iter(iterable)
-        first = self._written
+        first = b"".join(self._written)
         if type(blocks) in _AT_HAND:
             return self._whole(b"".join([first, *map(checked, blocks)]))
         while not first:

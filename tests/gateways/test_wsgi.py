@@ -92,9 +92,9 @@ def test_an_error_may_begin_the_response_anew_while_nothing_is_sent(threads: int
         try:
             raise LookupError
         except LookupError:
-            start_response("404 Missing", [PLAIN, ("X-Anew", "1")], sys.exc_info())
+            start_response("404 Missing", [PLAIN, ("X-Anew", "1")], exc_info=sys.exc_info())
         return [b"missing"]
-    with client_of(application, threads) as client:
+    with Client(WSGI(application, threads)) as client:  # by keyword, which the validator does not pass on
         reply = client.get("/")
     assert (reply.status, reply.headers["x-anew"], reply.body) == (404, "1", b"missing")
 
