@@ -48,7 +48,7 @@ RULES = {
     "loops": Rule(names("net")),
     # It registers handlers of WebSockets as routes: the room is loaded when the first one is.
     "app": Rule(names("messages threads websocket"), NO_SOCKETS, optional=True),
-    "gateways": Rule(names("messages threads"), NO_SOCKETS),
+    "gateways": Rule(names("messages threads websocket"), NO_SOCKETS),
     "websocket": Rule(names("messages threads"), NO_SOCKETS, optional=True),
     # joint
     "server": Rule(names("messages http1 net loops"), NO_SOCKETS | {"time"}),

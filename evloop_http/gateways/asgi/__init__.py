@@ -12,6 +12,7 @@ The application runs in the loop's own thread, as tasks of an asyncio loop whose
     cycle      one request: `receive` and `send`
     files      files that it has sent
     lifespan   its start-up and shut-down
+    websocket  one WebSocket: the same; loaded when the first one is asked for
     kinds      the types of all that
 
 Knows the vocabulary; it does not know sockets, and imports no framework.
@@ -22,7 +23,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from functools import partial
-from typing import Any, cast
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, cast
 
 from ...messages import FOLLOW, GATHER, Answer, Preparation, Request
 from ...messages.awaiting import begin
@@ -33,10 +35,15 @@ from .kinds import ASGIApplication, ClientDisconnected
 from .lifespan import Lifespan
 from .scope import Scopes
 
+if TYPE_CHECKING:
+    from ...websocket import Options
+
 __all__ = ["ASGI", "ClientDisconnected"]
 
 #: Bytes of the largest body that is gathered before the application is called.
 GATHERED = 64 * 1024
+#: Bytes of the largest message of a WebSocket, unless the user says otherwise.
+_MESSAGE = 16 * 1024 * 1024
 #: Seconds that a task has that was cancelled because the server stops.
 _CANCELLED = 1.0
 
@@ -51,6 +58,11 @@ class ASGI:
         lifespan: "auto" to start the application and shut it down if it knows how, "on" if it must know that, "off" not
             to ask.
 
+        websocket: how WebSockets are served; see `evloop_http.websocket.Options`. If nothing is given, messages have up
+            to 16 MiB, and pages of every site may connect: most applications of ASGI look at `Origin` themselves. A
+            subprotocol is the application's to choose. Without the extra `websocket`, a request for one is served like
+            any other request.
+
     Raises:
         TypeError: the application cannot be called.
         ValueError: the root path is not a path without a slash at its end, or `lifespan` is something else.
@@ -59,11 +71,13 @@ class ASGI:
     #: coroutines need an asyncio loop
     needs_loop = True
 
-    def __init__(self, application: ASGIApplication, root_path: str = "", lifespan: str = "auto") -> None:
+    def __init__(self, application: ASGIApplication, root_path: str = "", lifespan: str = "auto", *,
+                 websocket: Options | None = None) -> None:
         if not callable(application):
             raise TypeError(f"an ASGI application is a callable, not {type(application).__name__}")
         self.application = application
-        self._scopes = Scopes(root_path)
+        self._scopes = Scopes(root_path, find_spec("websockets") is not None)
+        self._websocket = websocket
         self._known = ResponseFields()
         self._lifespan = Lifespan(application, lifespan)
         self._state = self._lifespan.state
@@ -83,12 +97,17 @@ class ASGI:
         """Answer a request.
 
         Raises:
+            HTTPError: the client asks for a WebSocket, and not by the rules.
             RuntimeError: no asyncio loop runs in this thread, or the application did not answer.
             TypeError: the application is not one of ASGI 3.
             Exception: what the application raised before it answered.
         """
-        cycle = Cycle(request, self._known)
-        task = begin(_called(self.application, self._scopes.make(request, self._state), cycle))
+        scope = self._scopes.make(request, self._state)
+        if scope["type"] == "http":
+            cycle = Cycle(request, self._known)
+        else:
+            cycle = self._meet_websocket(request, scope)
+        task = begin(_called(self.application, scope, cycle))
         if task.done():
             cycle.end(task)
         else:
@@ -98,6 +117,15 @@ class ASGI:
             task.add_done_callback(cycle.end)
         return cycle.response if cycle.response is not None else cycle.wait()
 
+
+    def _meet_websocket(self, request: Request, scope: dict[str, Any]) -> Cycle:
+        from ...websocket import Options, negotiate
+        from .websocket import WebSocketCycle
+        if self._websocket is None:
+            self._websocket = Options(origins="*", max_message=_MESSAGE)
+        offer = negotiate(request, self._websocket)
+        scope["subprotocols"] = list(offer.offered)
+        return WebSocketCycle(request, self._known, offer)
 
     # The life of the server
 

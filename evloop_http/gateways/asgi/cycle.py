@@ -203,7 +203,9 @@ class Cycle:
     # The response
 
     def _answer(self, body: Any, stage: Stage) -> None:
-        response = _from_fields(body, self._status, self._fields)
+        self._settle(_from_fields(body, self._status, self._fields), stage)
+
+    def _settle(self, response: Response, stage: Stage) -> None:
         self.stage = stage
         if self._pending is None:
             self.response = response

@@ -22,20 +22,25 @@ from .kinds import Scope
 SPEC_VERSION = "2.5"
 
 
+_SECURE = frozenset({"https", "wss"})
+
+
 class Scopes:
     """Makes the scopes of requests.
 
     Args:
         root_path: where a proxy has put the site of the application: empty, or a path without a slash at its end.
+        websockets: whether a request for a WebSocket has a scope of that kind. Otherwise it is like any other.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: the root path is neither.
     """
 
-    def __init__(self, root_path: str) -> None:
+    def __init__(self, root_path: str, websockets: bool = True) -> None:
         if root_path and (root_path[0] != "/" or root_path[-1] == "/"):
             raise ValueError(f"root_path is empty, or begins with a slash and does not end with one: {root_path!r}")
         self._root_path = root_path
+        self._websockets = websockets
         self._names = RequestNames()
 
     def make(self, request: Request, state: dict[str, Any]) -> Scope:
@@ -61,7 +66,7 @@ class Scopes:
                 head.kept = _Kept(self, peer.origin, request.path, template)
         scope["client"] = (peer.address, peer.port) if peer.address else None
         scope["state"] = state.copy()
-        if scope["scheme"] == "https":
+        if scope["scheme"] in _SECURE:
             _add_tls(scope["extensions"], peer)
         return scope
 
@@ -80,7 +85,7 @@ class Scopes:
             del extensions["http.response.early_hint"]
         elif "te" in headers.index and wants_trailers(head):
             extensions["http.response.trailers"] = {}
-        return {
+        scope = {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": SPEC_VERSION},
             "http_version": head.version,
@@ -95,6 +100,9 @@ class Scopes:
             "headers": self._names.pairs(headers),
             "extensions": extensions,
         }
+        if self._websockets and "upgrade" in headers.index and _wants_websocket(head):
+            _make_websocket(scope)
+        return scope
 
     def _paths(self, whole: str, below: str, raw: str) -> tuple[str, str, str]:
         """Return root path, whole path and the latter as it was sent.
@@ -143,12 +151,31 @@ def _quoted(path: str) -> str:
     return quote(path, safe="/:@!$&'()*+,;=~") if path else ""
 
 
+def _wants_websocket(head: RequestHead) -> bool:
+    """Return whether a client asks for a WebSocket. Whether it does so by the rules is another question."""
+    headers = head.headers
+    return (head.method == "GET" and "websocket" in _tokens(headers.get("upgrade", ""))
+            and "upgrade" in _tokens(headers.get("connection", "")))
+
+
+def _make_websocket(scope: Scope) -> None:
+    """Make the scope of a request one of a WebSocket. It lacks the subprotocols."""
+    del scope["method"]
+    scope["type"] = "websocket"
+    scope["scheme"] = "wss" if scope["scheme"] == "https" else "ws"
+    scope["extensions"] = {"websocket.http.response": {}}
+
+
+def _tokens(value: str) -> list[str]:
+    return [token.strip(" \t").lower() for token in value.split(",")]
+
+
 def wants_trailers(head: RequestHead) -> bool:
     """Return whether the client reads trailers (RFC 9110 §10.1.4). They need chunks, which HTTP/1.0 does not know."""
     index = head.headers.index
     if "te" not in index or head.version == "1.0":
         return False
-    return "trailers" in [option.strip(" \t").lower() for option in index["te"][1].split(",")]
+    return "trailers" in _tokens(index["te"][1])
 
 
 def _add_tls(extensions: dict[str, dict[str, Any]], peer: Peer) -> None:
