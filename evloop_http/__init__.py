@@ -69,7 +69,7 @@ The house, in the order in which it is best read:
         blocks            its response, held to what it announced
         files             files that the kernel sends
         guessing          which kind of application an object is
-        asgi/             ASGI applications, in the loop
+        asgi/             ASGI applications, in the loop: scope, cycle, lifespan, WebSockets
     websocket/          messages both ways: handshake, frames, deadlines, handlers of three kinds; no sockets
 
     JOINT               the one room that knows http1 and net
@@ -86,6 +86,7 @@ The house, in the order in which it is best read:
         memory            what all connections hold together
         failures          what becomes of an application's mistakes
         in_flight         what a server that stops waits for
+        lifetime          the application's start-up and shut-down
         interrupts        Ctrl-C and SIGTERM, once and again
         shared            what the connections share
         server            Server: listen, accept, limit, drain, stop
@@ -113,6 +114,7 @@ if TYPE_CHECKING:
     from .app.request import Request
     from .app.static import StaticFiles
     from .app.templates import Templates
+    from .gateways.asgi import ASGI
     from .gateways.wsgi import WSGI
     from .http1 import Limits, ProtocolError
     from .messages import FileBody, Headers, HTTPError, Observer, Peer, Pipe, Response, Upgrade
@@ -136,6 +138,7 @@ _HOME = {
     "StaticFiles": "app.static",
     "Templates": "app.templates",
     "Timeouts": "server.states",
+    "ASGI": "gateways.asgi",
     "WSGI": "gateways.wsgi",
     "Limits": "http1",
     "ProtocolError": "http1",
@@ -160,8 +163,8 @@ _HOME = {
     "broadcast": "websocket",
 }
 
-__all__ = ["READ", "WRITE", "WSGI", "AccessLog", "App", "AsyncWebSocket", "CallbackWebSocket", "EventStream",
-           "FileBody", "HTTPError", "Headers", "Limits", "Observer", "Peer", "Pending", "Pipe", "ProtocolError",
+__all__ = ["ASGI", "READ", "WRITE", "WSGI", "AccessLog", "App", "AsyncWebSocket", "CallbackWebSocket",
+           "EventStream", "FileBody", "HTTPError", "Headers", "Limits", "Observer", "Peer", "Pending", "Pipe", "ProtocolError",
            "Reactor", "Request", "Response", "Server", "StaticFiles", "Templates", "Timeouts", "Timer", "Upgrade",
            "WebSocket", "after", "broadcast", "tls_context"]
 

@@ -353,6 +353,23 @@ def test_the_figures_of_wsgi_are_the_defaults() -> None:
     assert f"up to {defaults['gathered'] // 1024} KiB are gathered" in text
 
 
+async def asgi_application(scope: Any, receive: Any, send: Any) -> None:
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": b"from ASGI"})
+
+
+def test_the_starlette_application_of_the_readme_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    site = ModuleType("site_of_mine")
+    site.app = asgi_application  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "site_of_mine", site)
+    program, = programs("ASGI: Starlette, FastAPI, Django and others")
+    assert program.rstrip().endswith("\nserver.run()")
+    server = run(program.replace("8080", "0").replace("server.run()", ""))["server"]
+    with server.in_thread():
+        assert fetch(server.url) == b"from ASGI"
+
+
 # Tables and names
 
 def test_the_table_has_every_limit_and_every_deadline() -> None:
@@ -423,7 +440,7 @@ def test_every_file_and_folder_that_the_readmes_name_is_there() -> None:
 PATHS = {
     "evloop_http": "App EventStream FileBody HTTPError Headers Limits READ Reactor Request Response Server StaticFiles "
                    "Templates Timeouts after broadcast tls_context AccessLog AsyncWebSocket CallbackWebSocket "
-                   "WSGI WebSocket",
+                   "ASGI WSGI WebSocket",
     "evloop_http.app.cookies": "set_cookie",
     "evloop_http.app.events": "EventStream",
     "evloop_http.app.middleware": "after basic_auth body_limit cors etag gzip method_override request_id "
