@@ -69,11 +69,13 @@ async def serving(server: Stoppable, grace: float = 10.0) -> AsyncIterator[None]
 
     Raises:
         RuntimeError: the server's reactor is closed or has a host already.
+        evloop_http.messages.StartUpFailed: the application cannot be served.
     """
     shared = getattr(asyncio.get_running_loop(), "reactor", None) is server.reactor
     guest = None if shared else attach(server.reactor)
     try:
         try:
+            await server.start_up()
             yield
         finally:
             server.stop(grace)

@@ -25,7 +25,7 @@ from __future__ import annotations
 import enum
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Protocol
 
@@ -47,6 +47,7 @@ class Stoppable(Protocol):
 
     @property
     def reactor(self) -> Reactor: ...
+    def start_up(self) -> Awaitable[None]: ...
     def stop(self, grace: float = ...) -> None: ...
     def wait_stopped(self, timeout: float | None = ...) -> bool: ...
     def call_when_stopped(self, callback: Callable[[], object]) -> None: ...

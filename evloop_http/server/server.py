@@ -299,7 +299,7 @@ class Server:
     def _run_to_the_end(self) -> None:
         try:
             self._pause_listening()
-            self.reactor.call_soon(self._life.begin)
+            self.reactor.call_soon(self.start_up)
             if self._shared.contract.needs_loop and self.reactor.driver is None:
                 self._run_in_asyncio()
             while not self._stopped.is_set():
@@ -307,6 +307,17 @@ class Server:
         finally:
             self.close()
         self._life.started.result()
+
+    def start_up(self) -> Pending[None]:
+        """Have the application start, as `run` and `in_thread` do. Nothing is accepted until it has.
+
+        For a host that runs the reactor itself, in the thread of that. The host goes on and waits: what is returned can
+        be awaited, and fails with `StartUpFailed`. When the server stops, the application shuts down.
+        """
+        if self._life.phase is Phase.NEW:
+            self._pause_listening()
+            self._life.begin()
+        return self._life.started
 
     def call_when_started(self, callback: Callable[[], object]) -> None:
         """Call back when the application has started and connections are accepted; not if it fails to start.

@@ -13,6 +13,8 @@ import pytest
 from asgi_world import Message, Receive, Send, ask, body, get, serving, start
 from evloop_http import App, Server
 from evloop_http.gateways.asgi import ASGI
+from evloop_http.loops import asyncio as loops
+from evloop_http.loops.one_loop import Loop
 from evloop_http.messages import StartUpFailed
 
 Scope = dict[str, Any]
@@ -217,6 +219,39 @@ def test_nothing_is_accepted_while_the_application_starts() -> None:
         server.stop(0)
         thread.join(30)
     assert events == ["started", "request"]
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_an_application_lives_in_a_loop_of_asyncio_too(own: bool) -> None:
+    """In a foreign loop the reactor is a guest."""
+    events: list[str] = []
+
+    async def main() -> bytes:
+        loop = asyncio.get_running_loop()
+        server = Server(ASGI(living(events)), reactor=loop.reactor if isinstance(loop, Loop) else None)
+        server.listen()
+        async with loops.serving(server):
+            assert events == ["startup"]
+            reader, writer = await asyncio.open_connection(*server.addresses[0])
+            writer.write(get("/", "Connection: close\r\n"))
+            answer = await reader.read()
+            writer.close()
+        return answer
+
+    with asyncio.Runner(loop_factory=Loop if own else None) as runner:
+        assert runner.run(main()).endswith(b"startup,request")
+    assert events == ["startup", "request", "shutdown"]
+
+
+def test_a_start_that_fails_in_a_loop_of_asyncio_is_an_exception() -> None:
+    async def main() -> None:
+        server = Server(ASGI(living([], failing="startup")))
+        server.listen()
+        async with loops.serving(server):
+            pass
+
+    with pytest.raises(StartUpFailed):
+        asyncio.run(main())
 
 
 def run_command(tmp_path: Path, source: str) -> subprocess.CompletedProcess[str]:
