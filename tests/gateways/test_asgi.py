@@ -12,7 +12,7 @@ import pytest
 
 from asgi_world import Message, Receive, Send, Wire, ask, body, get, post, responding, serving, start
 from evloop_http import App, Server, tls_context
-from evloop_http.gateways.asgi import ASGI, ClientDisconnected
+from evloop_http.gateways.asgi import ASGI
 
 Scope = dict[str, Any]
 
@@ -47,8 +47,10 @@ def test_the_scope_says_what_the_request_says() -> None:
     assert (scope["path"], scope["raw_path"], scope["query_string"]) == ("/a b/é", b"/a%20b/%C3%A9", b"x=%201&y")
     assert scope["root_path"] == ""
     assert scope["headers"] == [(b"host", b"test.example"), (b"x-two", b"a"), (b"x-two", b"b"), (b"cookie", b"c=d")]
-    assert scope["client"][0] == "127.0.0.1" and isinstance(scope["client"][1], int)
-    assert scope["server"][0] == "127.0.0.1" and isinstance(scope["server"][1], int)
+    for name in ("client", "server"):
+        host, port = scope[name]
+        assert host == "127.0.0.1"
+        assert isinstance(port, int)
     assert scope["state"] == {}
     assert set(scope["extensions"]) == {"http.response.pathsend", "http.response.zerocopysend",
                                         "http.response.early_hint"}
@@ -153,11 +155,11 @@ def test_the_tls_extension_says_what_was_negotiated(certificate: tuple[Path, Pat
     context = ssl.create_default_context(cafile=str(certificate[0]))
     context.check_hostname = False
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    with server.in_thread(), socket.create_connection(server.addresses[0]) as raw:  # type: ignore[arg-type]
-        with context.wrap_socket(raw) as sock:
-            sock.sendall(get())
-            assert sock.recv(4096).startswith(b"HTTP/1.1 200")
-            cipher = sock.cipher()
+    with (server.in_thread(), socket.create_connection(server.addresses[0]) as raw,  # type: ignore[arg-type]
+          context.wrap_socket(raw) as sock):
+        sock.sendall(get())
+        assert sock.recv(4096).startswith(b"HTTP/1.1 200")
+        cipher = sock.cipher()
     tls = seen[0]["extensions"]["tls"]
     assert seen[0]["scheme"] == "https"
     assert set(tls) == {"server_cert", "client_cert_chain", "client_cert_name", "client_cert_error", "tls_version",
@@ -291,18 +293,18 @@ def test_a_body_that_breaks_off_is_a_client_that_has_left() -> None:
 
 
 def test_a_body_that_is_whole_has_its_length_and_the_connection_goes_on() -> None:
-    with serving(responding(b"hello", 201, (b"x-a", b"1"), (b"set-cookie", b"a=1"), (b"set-cookie", b"b=2"))) as server:
-        with Wire(server) as wire:
-            for _ in range(2):
-                wire.write(get())
-                status, fields, got = wire.read()
-                assert (status, fields["x-a"], fields["content-length"], got) == (201, "1", "5", b"hello")
-                assert "content-type" not in fields
+    app = responding(b"hello", 201, (b"x-a", b"1"), (b"set-cookie", b"a=1"), (b"set-cookie", b"b=2"))
+    with serving(app) as server, Wire(server) as wire:
+        for _ in range(2):
             wire.write(get())
-            raw = wire.file.readline() + wire.file.readline()
-            while not raw.endswith(b"\r\n\r\n"):
-                raw += wire.file.readline()
-            assert b"set-cookie: a=1\r\nset-cookie: b=2\r\n" in raw
+            status, fields, got = wire.read()
+            assert (status, fields["x-a"], fields["content-length"], got) == (201, "1", "5", b"hello")
+            assert "content-type" not in fields
+        wire.write(get())
+        raw = wire.file.readline() + wire.file.readline()
+        while not raw.endswith(b"\r\n\r\n"):
+            raw += wire.file.readline()
+        assert b"set-cookie: a=1\r\nset-cookie: b=2\r\n" in raw
 
 
 def test_an_answer_that_comes_later_is_sent_like_one_that_comes_at_once() -> None:
@@ -331,10 +333,10 @@ def test_pieces_are_sent_as_they_come_in_chunks_or_counted_or_to_the_end() -> No
         wire.write(get())
         assert wire.read()[2] == b"onetwo"
         wire.write(b"GET / HTTP/1.0\r\n\r\n")
-        status, fields, got = wire.read()
+        _, fields, got = wire.read()
         assert ("transfer-encoding" not in fields, got) == (True, b"onetwo")
     with serving(app_with((b"content-length", b"6"), (b"transfer-encoding", b"chunked"))) as server:
-        status, fields, got = ask(server, get())
+        _, fields, got = ask(server, get())
         assert ("transfer-encoding" in fields, fields["content-length"], got) == (False, "6", b"onetwo")
 
 
@@ -478,7 +480,8 @@ def test_an_exception_before_the_body_is_a_500_and_its_start_is_forgotten(first:
                                                                           caplog: pytest.LogCaptureFixture) -> None:
     with serving(mistaken(start(), then=LookupError("here"), first=first)) as server:
         assert ask(server, get())[0] == 500
-    assert len(caplog.records) == 1 and "here" in str(caplog.records[0].exc_info)
+    assert len(caplog.records) == 1
+    assert "here" in str(caplog.records[0].exc_info)
 
 
 @pytest.mark.parametrize("first", [True, False])
@@ -577,7 +580,7 @@ def test_zerocopysend_sends_parts_of_files_which_stay_the_applications(tmp_path:
 
     with serving(ASGI(app, lifespan="off")) as server, Wire(server) as wire:
         wire.write(get("/whole"))
-        status, fields, got = wire.read()
+        _, fields, got = wire.read()
         assert (fields["content-length"], got) == ("10", b"5678901234")
         wire.write(get("/parts"))
         assert wire.read()[2] == b"3456-" + (b"0123456789" * 30_000)[7:] + b"0"
@@ -594,10 +597,10 @@ def test_trailers_are_sent_to_who_wants_them() -> None:
 
     with serving(ASGI(app, lifespan="off")) as server, Wire(server) as wire:
         wire.write(get("/", "TE: trailers\r\n"))
-        status, fields, got = wire.read()
+        _, fields, got = wire.read()
         assert (fields["x-offered"], got, wire.trailers) == ("1", b"onetwo", [b"x-a: 1", b"x-b: 2"])
         wire.write(get())
-        status, fields, got = wire.read()
+        _, fields, got = wire.read()
         assert (fields["x-offered"], got, wire.trailers) == ("0", b"onetwo", [])
 
 
@@ -635,8 +638,8 @@ def test_send_to_a_client_that_has_left_raises_an_oserror_that_is_not_logged(cap
         try:
             while True:
                 await send(body(b"x" * 65536, True))
-        except ClientDisconnected as error:
-            assert isinstance(error, OSError)
+        except OSError as error:
+            over.append(type(error).__name__)
             over.append((await receive())["type"])
             over.append((await receive())["type"])
             raise ValueError("a framework has an error of its own") from error
@@ -647,7 +650,7 @@ def test_send_to_a_client_that_has_left_raises_an_oserror_that_is_not_logged(cap
         with Wire(server) as wire:
             wire.write(get())
             wire.head()
-        assert ask(server, get("/ended"))[2] == b"http.request,http.disconnect"
+        assert ask(server, get("/ended"))[2] == b"ClientDisconnected,http.request,http.disconnect"
     assert not caplog.records
 
 

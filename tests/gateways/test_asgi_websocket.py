@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -59,7 +59,7 @@ def test_the_scope_is_that_of_a_websocket_below_a_mount_too() -> None:
 
     outer = App()
     outer.mount("/api", off(app))
-    with serving(outer) as server, opened(server, "/api/a%20b?c=d", subprotocols=["x", "y"]):  # type: ignore[list-item]
+    with serving(outer) as server, opened(server, "/api/a%20b?c=d", subprotocols=["x", "y"]):
         pass
     scope = seen[0]
     assert (scope["type"], scope["scheme"], scope["http_version"]) == ("websocket", "ws", "1.1")
@@ -78,16 +78,15 @@ def test_what_is_accepted_has_its_subprotocol_and_headers() -> None:
                     "headers": [(b"x-a", b"1"), (b"set-cookie", b"a=1"), (b"set-cookie", b"b=2")]})
         await send({"type": "websocket.send", "text": "hello"})
 
-    with serving(off(app)) as server:
-        with opened(server, subprotocols=["x", "y"]) as client:  # type: ignore[list-item]
-            assert client.recv(PATIENCE) == "hello"
-            assert client.subprotocol == "y"
-            assert client.response is not None
-            assert client.response.headers["x-a"] == "1"
-            assert client.response.headers.get_all("set-cookie") == ["a=1", "b=2"]
-            with pytest.raises(ConnectionClosed):
-                client.recv(PATIENCE)
-            assert client.close_code == 1000  # the application has returned
+    with serving(off(app)) as server, opened(server, subprotocols=["x", "y"]) as client:
+        assert client.recv(PATIENCE) == "hello"
+        assert client.subprotocol == "y"
+        assert client.response is not None
+        assert client.response.headers["x-a"] == "1"
+        assert client.response.headers.get_all("set-cookie") == ["a=1", "b=2"]
+        with pytest.raises(ConnectionClosed):
+            client.recv(PATIENCE)
+        assert client.close_code == 1000  # the application has returned
 
 
 @pytest.mark.parametrize("wait", [False, True])
@@ -278,12 +277,12 @@ def test_another_upgrade_is_a_request_like_any_other() -> None:
 def test_the_options_hold() -> None:
     options = Options(max_message=10, origins=["https://example.org"])
     with serving(off(echo, websocket=options)) as server:
-        with opened(server, origin="https://example.org") as client:  # type: ignore[arg-type]
+        with opened(server, origin="https://example.org") as client:
             client.send("x" * 11)
             with pytest.raises(ConnectionClosed):
                 client.recv(PATIENCE)
             assert client.close_code == 1009
-        with pytest.raises(InvalidStatus), opened(server, origin="https://evil.example"):  # type: ignore[arg-type]
+        with pytest.raises(InvalidStatus), opened(server, origin="https://evil.example"):
             pass
 
 

@@ -103,10 +103,8 @@ class ASGI:
             Exception: what the application raised before it answered.
         """
         scope = self._scopes.make(request, self._state)
-        if scope["type"] == "http":
-            cycle = Cycle(request, self._known)
-        else:
-            cycle = self._meet_websocket(request, scope)
+        is_http = scope["type"] == "http"
+        cycle = Cycle(request, self._known) if is_http else self._meet_websocket(request, scope)
         task = begin(_called(self.application, scope, cycle))
         if task.done():
             cycle.end(task)

@@ -277,7 +277,8 @@ class Cycle:
             self._trailers = []
 
     async def _send_trailers(self, message: Message) -> None:
-        assert self._trailers is not None and self._pipe is not None  # that is the stage
+        assert self._trailers is not None  # that is the stage
+        assert self._pipe is not None
         self._trailers += [pair for _, pair in self._known.make(message.get("headers", ()))]
         if not message.get("more_trailers"):
             self._pipe.trailers = tuple(self._trailers)

@@ -1,5 +1,4 @@
-"""The life of an ASGI application: its start-up before the first request, its shut-down behind the last (ASGI, "Lifespan"
-2.0).
+"""The life of an ASGI application: its start before the first request, its end behind the last (ASGI, "Lifespan" 2.0).
 
     NEW ─▶ STARTING ─▶ RUNNING ─▶ STOPPING ─▶ OVER
                └─▶ OVER: it failed, or it does not know this part of ASGI and is served without it

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
-from typing import Any
+from typing import Any, cast
 
 from ...messages import HTTPError, Request, Response
 from ...websocket.handshake import Offer
@@ -176,4 +176,4 @@ def _text_or_bytes(message: Message) -> str | bytes:
         raise ValueError("'websocket.send' has either text or bytes")
     if not isinstance(text, str | None) or not isinstance(data, bytes | bytearray | memoryview | None):
         raise TypeError("the text of 'websocket.send' is a str, and its bytes are bytes")
-    return text if text is not None else bytes(data)
+    return text if text is not None else bytes(cast("bytes", data))
