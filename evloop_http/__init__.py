@@ -163,8 +163,8 @@ _HOME = {
     "broadcast": "websocket",
 }
 
-__all__ = ["ASGI", "READ", "WRITE", "WSGI", "AccessLog", "App", "AsyncWebSocket", "CallbackWebSocket",
-           "EventStream", "FileBody", "HTTPError", "Headers", "Limits", "Observer", "Peer", "Pending", "Pipe", "ProtocolError",
+__all__ = ["ASGI", "READ", "WRITE", "WSGI", "AccessLog", "App", "AsyncWebSocket", "CallbackWebSocket", "EventStream",
+           "FileBody", "HTTPError", "Headers", "Limits", "Observer", "Peer", "Pending", "Pipe", "ProtocolError",
            "Reactor", "Request", "Response", "Server", "StaticFiles", "Templates", "Timeouts", "Timer", "Upgrade",
            "WebSocket", "after", "broadcast", "tls_context"]
 
