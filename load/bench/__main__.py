@@ -169,7 +169,8 @@ def bench(options: argparse.Namespace, results: Results, folder: Path) -> None:
     """Make everything ready, measure, put everything away."""
     peers = get_servers(options, results)
     workloads, wrk = get_workloads(options, results)
-    idle.raise_limit()
+    most = max((conns for workload in workloads for conns in conns_of(workload, options)), default=0)
+    idle.raise_limit(most + idle.FIRST + idle.SPARE)  # for the servers as well, which we start
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
         sys.exit("This needs two cores: one for the server and one for those who load it.")

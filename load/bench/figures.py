@@ -26,6 +26,7 @@ class Figure:
         server, client: the part of its core that each used.
         commands: what was run.
         notes: what else has to be known about it.
+        also: what else was measured, by what it is; less of it is better.
     """
 
     value: float | None = None
@@ -36,6 +37,12 @@ class Figure:
     client: float = 0.0
     commands: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    also: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def rate(self) -> float | None:
+        """What a rate is for each second of the server's processor time: of all its processes and threads."""
+        return self.value / self.server if self.value is not None and self.server else None
 
 
 @dataclass
@@ -58,6 +65,15 @@ class Series:
     @property
     def values(self) -> list[float | None]:
         return [figure.value for figure in self.figures]
+
+    @property
+    def rates(self) -> list[float | None]:
+        """The same by the processor time of the server, where the values are rates."""
+        return [figure.rate for figure in self.figures]
+
+    def also(self, what: str) -> list[float | None]:
+        """What else was measured."""
+        return [figure.also.get(what) for figure in self.figures]
 
     @property
     def errors(self) -> dict[str, int]:

@@ -19,9 +19,20 @@ TIMEOUT, AT_MOST = 10.0, 60.0
 FIRST = 100
 
 
-def raise_limit() -> int:
-    """Allow as many descriptors as the system does, to us and to the servers that we start; how many that is."""
+def raise_limit(wanted: int = 0) -> int:
+    """Allow as many descriptors as the system does, to us and to the servers that we start.
+
+    Args:
+        wanted: how many are needed; where the system allows fewer, it is asked for these, which only root may do.
+
+    Returns:
+        How many there may be.
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < wanted:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, wanted))
+            return wanted
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
 
@@ -32,7 +43,7 @@ def growth(port: int, count: int, resident: Callable[[], float]) -> float:
     Raises:
         Trouble: they could not all be made, or were not all kept.
     """
-    if (limit := raise_limit()) < count + FIRST + SPARE:
+    if (limit := raise_limit(count + FIRST + SPARE)) < count + FIRST + SPARE:
         raise Trouble(f"needs {count + FIRST + SPARE} open files, and the system allows {limit} (ulimit -n)")
     request = request_bytes(PING)
     with contextlib.ExitStack() as opened:

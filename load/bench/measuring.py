@@ -8,10 +8,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from . import checking, idle, wrk
-from .figures import Figure
+from . import checking, idle, listening, talking, wrk
+from .figures import Figure, percentiles
 from .peers import PYTHONPATH, Peer
 from .running import Place, Running, Trouble, crowd, running
 from .workloads import MIB, Workload
@@ -32,7 +33,7 @@ def can(peer: Peer, workload: Workload) -> bool:
     """Whether a server does what the workload needs."""
     if "constant" in peer.does:
         return workload.is_constant
-    return workload.needs <= peer.does
+    return workload.needs <= peer.can_serve
 
 
 def measure(peer: Peer, workload: Workload, conns: int, seconds: int, place: Place) -> Figure:
@@ -52,7 +53,7 @@ def measure(peer: Peer, workload: Workload, conns: int, seconds: int, place: Pla
 def load(server: Running, workload: Workload, conns: int, seconds: int, figure: Figure) -> None:
     """Compare, warm up and measure. A server that has died is told of as such, whatever its clients made of it."""
     try:
-        checking.check(workload, server.port, server.place.files)
+        CHECKS.get(workload.kind, checking.check)(workload, server.port, server.place.files)
         KINDS[workload.kind](server, workload, conns, seconds, figure)
     except Trouble:
         server.verify_alive(DYING)
@@ -185,5 +186,36 @@ def kept(server: Running, workload: Workload, conns: int, seconds: int, figure: 
     figure.value = idle.growth(server.port, conns, server.resident)
 
 
+def echoed(server: Running, workload: Workload, conns: int, seconds: int, figure: Figure) -> None:
+    """Messages a second that came back over WebSockets."""
+    argv = [sys.executable, "-m", "bench.talking", str(server.port), workload.ask.target, str(workload.size),
+            str(seconds), str(conns)]
+    argv = server.place.pinned(argv, server.place.client_core)
+    figure.commands.append(server.place.shown(argv))
+    with crowd(argv) as client:
+        assert client.stdout is not None
+        if client.stdout.readline() != b"ready\n":
+            raise Trouble("did not shake hands with all")
+        before = server.seconds()  # the handshakes are over
+        said = json.loads(last_words(client))
+    figure.client, figure.latency, figure.errors = said["client"], said["latency"], said["errors"]
+    figure.server = (server.seconds() - before) / said["seconds"]
+    figure.value = said["messages"] / said["seconds"]
+    if not figure.value:
+        raise Trouble("sent nothing back")
+
+
+def heard(server: Running, workload: Workload, conns: int, seconds: int, figure: Figure) -> None:
+    """Milliseconds until the last of so many has an event; the memory and the processor time that it takes."""
+    figure.commands.append(f"{conns} connections ask for /events; GET /tell/N on another, until all have it, for "
+                           f"{seconds} s (bench.listening)")
+    found = listening.listen(server.port, conns, seconds, server.resident, server.seconds)
+    figure.value, figure.latency = listening.middle(found), percentiles(found.times)
+    figure.also = {"KiB for each": found.resident, "ms of the processor for an event": found.used}
+    figure.errors = {"listeners lost": found.lost} if found.lost else {}
+
+
+CHECKS: dict[str, Callable[[Workload, int, Path], None]] = {"echo": talking.check, "listen": listening.check}
 KINDS: dict[str, Callable[[Running, Workload, int, int, Figure], None]] = {
-    "closed": closed, "open": opened, "beside": beside, "handshakes": handshakes, "idle": kept, "sink": drained}
+    "closed": closed, "open": opened, "beside": beside, "handshakes": handshakes, "idle": kept, "sink": drained,
+    "echo": echoed, "listen": heard}

@@ -15,8 +15,8 @@ from .workloads import BY_NAME as WORKLOADS
 
 DASH = "-"
 HEADINGS = ("server", "median", "least - most", "of the bare loop", "ours : it", "p50 ms", "p99 ms", "its core",
-            "client's")
-WIDTHS = (12, 10, 20, 21, 21, 8, 8, 9, 9)
+            "client's", "a CPU second", "ours : it, by CPU")
+WIDTHS = (12, 10, 20, 21, 21, 8, 8, 9, 9, 12, 21)
 
 
 @dataclass
@@ -55,6 +55,11 @@ class Results:
         """One server beside another, within the rounds."""
         one, two = self.find(workload, conns, server), self.find(workload, conns, other)
         return ratios(one.values, two.values) if one and two else None
+
+    def processor_ratio(self, workload: str, conns: int, server: str, other: str) -> Spread | None:
+        """The same for a second of the server's processor time, which others on the machine take nothing of."""
+        one, two = self.find(workload, conns, server), self.find(workload, conns, other)
+        return ratios(one.rates, two.rates) if one and two and WORKLOADS[workload].is_rate else None
 
     @property
     def has_trouble(self) -> bool:
@@ -111,8 +116,22 @@ def row(results: Results, workload: str, conns: int, server: str) -> list[str]:
              DASH if server == BARE else spread_text(results.ratio(workload, conns, server, BARE)),
              DASH if server == OURS else spread_text(results.ratio(workload, conns, OURS, server)),
              number(series.latency("50")), number(series.latency("99")),
-             part(series.busy("server")), part(series.busy("client"))]
-    return [line(cells), *(f"    {failure}" for failure in failures(series))]
+             part(series.busy("server")), part(series.busy("client")),
+             number(median(series.rates)) if WORKLOADS[workload].is_rate else DASH,
+             DASH if server == OURS else spread_text(results.processor_ratio(workload, conns, OURS, server))]
+    return [line(cells), *(f"    {said}" for said in [*more(results, series), *failures(series)])]
+
+
+def more(results: Results, series: Series) -> list[str]:
+    """What else was measured, each a line below the medians, and what ours takes of it beside the server."""
+    ours = results.find(series.workload, series.conns, OURS)
+    said = []
+    for what in dict.fromkeys(what for figure in series.figures for what in figure.also):
+        words = f"{what}: {spread_text(spread(series.also(what)))}"
+        if ours is not None and ours is not series:
+            words += f"; ours : it {spread_text(ratios(ours.also(what), series.also(what)))}"
+        said.append(words)
+    return said
 
 
 def failures(series: Series) -> list[str]:

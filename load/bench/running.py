@@ -120,6 +120,7 @@ def command_of(peer: Peer, workload: Workload, place: Place, port: int) -> list[
     elif peer.program == "nginx":
         words["nginx"] = installing.program("nginx")
         write_nginx_conf(words, workload.tls)
+    command = command.replace("{target}", peer.target(workload.serves))
     return [word.format(**words) for word in shlex.split(command)]
 
 

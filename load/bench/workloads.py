@@ -68,6 +68,8 @@ ECHO = Ask("/json", "json", JSON, answer=json_body(), method="POST", body=json_b
 POST = Ask("/form", "form", answer=b"Ada Lovelace, London", method="POST", body_type=FORM,
            body=b"name=Ada+Lovelace&city=London&note=as+a+present&size=42&colour=red")
 PAGE = Ask("/page", "page", HTML)
+TALK = Ask("/ws", "ws")
+LISTEN = Ask("/events", "sse", "text/event-stream")
 
 
 def file_ask(name: str) -> Ask:
@@ -82,12 +84,14 @@ class Workload:
     Args:
         kind: how: `closed` (wrk: each connection asks again when it is answered), `sink` (the same for large files),
             `open` (requests at fixed times), `beside` (the same while `crowd` is in the way), `handshakes`, `idle`
-            (memory).
+            (memory), `echo` (messages over WebSockets), `listen` (an event for all).
+        serves: which kind of application answers, where it is not the one that a server is measured with otherwise.
         keep: whether the connection is kept for the next request.
         new: whether each head is one never seen before.
         depth: requests sent in one piece before the first answer is read.
         conns: how many connections, one figure for each number.
         rate: requests a second of the open model.
+        size: bytes of a message.
         more: whether more is better.
     """
 
@@ -102,6 +106,8 @@ class Workload:
     depth: int = 1
     conns: tuple[int, ...] = (100,)
     rate: int = 0
+    serves: str = ""
+    size: int = 0
     unit: str = "requests/s"
     more: bool = True
 
@@ -109,12 +115,18 @@ class Workload:
     def needs(self) -> frozenset[str]:
         """What a server must have to be measured."""
         crowd = {"slow": {"static"}, "block": {"block"}, "storm": {"tls"}, "": set()}[self.crowd]
-        return frozenset({self.ask.needs, *crowd, *({"tls"} if self.tls else ()), *(() if self.keep else ("close",))})
+        return frozenset({self.serves or self.ask.needs, *crowd, *({"tls"} if self.tls else ()),
+                          *(() if self.keep else ("close",))})
+
+    @property
+    def is_rate(self) -> bool:
+        """Whether the figure is something a second, which may also be told for a second of the processor."""
+        return self.kind in {"closed", "sink", "echo"}
 
     @property
     def is_constant(self) -> bool:
         """Whether a program that always sends the same bytes could answer: the bare loop's part."""
-        return not self.crowd and SIZES.get(self.ask.file, 0) <= 4 * KIB
+        return self.kind not in {"echo", "listen"} and not self.crowd and SIZES.get(self.ask.file, 0) <= 4 * KIB
 
 
 #: The original's table.
@@ -146,6 +158,19 @@ ALL = (
              kind="beside", crowd="storm", tls=True, conns=(20,), rate=FAST, unit="ms", more=False),
     Workload("blocking", "p99 of users at 500 requests/s while 8 others wait for a handler that blocks for 50 ms",
              kind="beside", crowd="block", conns=(20,), rate=FAST, unit="ms", more=False),
+    Workload("asgi", "GET /ping, plain ASGI, the same head in every request", serves="asgi"),
+    Workload("asgi-new", "GET /ping, plain ASGI, a head never seen before in every request", serves="asgi", new=True),
+    Workload("asgi-starlette", "GET /ping, Starlette", serves="starlette"),
+    Workload("wsgi", "GET /ping, plain WSGI", serves="wsgi"),
+    Workload("wsgi-flask", "GET /ping, Flask", serves="flask"),
+    Workload("async", "GET /ping, answered by an async def handler of the server's own interface", serves="async"),
+    Workload("threaded", "GET /ping, answered in a thread of a pool", serves="threaded"),
+    Workload("ws-echo-32", "32 bytes of text over a WebSocket, sent back, one message at a time", TALK, kind="echo",
+             serves="ws", size=32, unit="messages/s"),
+    Workload("ws-echo-16k", "16 KiB of text over a WebSocket, sent back, one message at a time", TALK, kind="echo",
+             serves="ws", size=16 * KIB, unit="messages/s"),
+    Workload("sse-10k", "from the request that tells all listeners until the last has the event", LISTEN,
+             kind="listen", conns=(10_000,), unit="ms", more=False),
 )
 BY_NAME = {workload.name: workload for workload in ALL}
 

@@ -92,7 +92,7 @@ def test_only_the_files_that_are_asked_for_are_made(tmp_path: Path) -> None:
 
 
 def test_every_command_has_only_names_that_are_known() -> None:
-    known = {"python", "port", "files", "work", "here", "answer", "go", "nginx", "cert", "key"}
+    known = {"target", "python", "port", "files", "work", "here", "answer", "go", "nginx", "cert", "key"}
     for peer in peers.PEERS:
         assert ("tls" in peer.does) <= bool(peer.secure), peer.name
         for command in (peer.plain, peer.secure):
@@ -103,8 +103,8 @@ def test_every_server_is_named_once_and_does_what_some_workload_needs() -> None:
     assert len(peers.BY_NAME) == len(peers.PEERS)
     needed = frozenset[str]().union(*(workload.needs for workload in workloads.ALL)) | {"constant"}
     for peer in peers.PEERS:
-        assert peer.does <= needed, peer.name
-    assert peers.BY_NAME["ours"].does == needed - {"constant"}
+        assert peer.can_serve <= needed, peer.name
+    assert peers.BY_NAME["ours"].can_serve == needed - {"constant"}
 
 
 @pytest.mark.parametrize(("server", "workload", "answer"), [

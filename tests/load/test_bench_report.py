@@ -27,9 +27,9 @@ def test_a_table_has_medians_ratios_with_their_ends_and_dashes() -> None:
     made = results(ours=[100, 200, 300], bare=[200, 200, 200], nginx=[])
     lines = report.table(made, "ping", 10).splitlines()
     assert lines[0].startswith("ping: GET /ping")
-    assert " ".join(lines[2].split()) == "ours 200 100 - 300 1.00 (0.50 - 1.50) - 1.00 2.00 - -"
-    assert " ".join(lines[3].split()) == "bare 200 200 - 200 - 1.00 (0.50 - 1.50) 1.00 2.00 - -"
-    assert lines[4].split() == ["nginx", *"--------"]
+    assert " ".join(lines[2].split()) == "ours 200 100 - 300 1.00 (0.50 - 1.50) - 1.00 2.00 - - - -"
+    assert " ".join(lines[3].split()) == "bare 200 200 - 200 - 1.00 (0.50 - 1.50) 1.00 2.00 - - - -"
+    assert lines[4].split() == ["nginx", *"----------"]
     assert lines[5] == "    $ wrk"
 
 
@@ -39,7 +39,7 @@ def test_errors_stand_below_the_median_and_no_figure_is_a_sentence() -> None:
     made.series[1].figures[0].trouble = "answers differently"
     lines = report.table(made, "ping", 10).splitlines()
     assert lines[3] == "    ERRORS: 1,200 timeout"
-    assert lines[4].split() == ["go", *"--------"]
+    assert lines[4].split() == ["go", *"----------"]
     assert lines[5] == "    NO FIGURE: answers differently (1 of 1 rounds)"
     assert made.has_trouble
     assert not results(ours=[1.0]).has_trouble

@@ -14,6 +14,8 @@ JSON = "application/json"
 HTML = "text/html; charset=utf-8"
 #: Seconds
 BLOCK = 0.05
+#: Requests that may wait for a thread.
+QUEUE = 1024
 FILES = Path(os.environ.get("BENCH_FILES", "."))
 TEMPLATES = Path(__file__).parent / "templates"
 CONTEXT: dict[str, Any] = {

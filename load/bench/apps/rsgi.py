@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from .common import BLOCK, HTML, JSON, TEXT, render_page
+from .events import event_bytes
 
 Answer = tuple[str, bytes]
 
@@ -39,6 +40,37 @@ ROUTES = {("GET", "/ping"): ping, ("POST", "/json"): echo, ("POST", "/form"): fo
           ("GET", "/block"): block}
 
 
+#: Those who listen: how each is sent to.
+listeners: set[Any] = set()
+
+
+async def listen(protocol: Any) -> None:
+    transport = protocol.response_stream(200, [("content-type", "text/event-stream"), ("cache-control", "no-store")])
+    listeners.add(transport)
+    await protocol.client_disconnect()
+    listeners.discard(transport)
+
+
+async def tell(number: str) -> Answer:
+    event = event_bytes(number)
+    for transport in list(listeners):
+        await transport.send_bytes(event)
+    return TEXT, b"told"
+
+
+async def talk(protocol: Any) -> None:
+    """Echo whatever comes over a WebSocket."""
+    ws = await protocol.accept()
+    while (message := await ws.receive()).kind:
+        await (ws.send_str if message.kind == 2 else ws.send_bytes)(message.data)
+
+
 async def app(scope: Any, protocol: Any) -> None:
-    content_type, body = await ROUTES[scope.method, scope.path](protocol)
-    protocol.response_bytes(200, [("content-type", content_type)], body)
+    if scope.proto == "ws":
+        await talk(protocol)
+    elif scope.path == "/events":
+        await listen(protocol)
+    else:
+        answer = ROUTES.get((scope.method, scope.path))
+        content_type, body = await (answer(protocol) if answer else tell(scope.path.removeprefix("/tell/")))
+        protocol.response_bytes(200, [("content-type", content_type)], body)
