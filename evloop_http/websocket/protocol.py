@@ -260,7 +260,8 @@ class WebSocketProtocol:
         self._pinged = False
         if not self._has_rest and len(data) <= self._slice:
             frames = self._frames.read(data)
-            if len(frames) == 1 and type(frames[0]) is tuple and self.state is OPEN:  # the usual: one small message
+            if (len(frames) == 1 and type(frames[0]) is tuple and self.state is OPEN  # the usual: one small message
+                    and self._frames.parser_exc is None):  # and no breach behind it
                 self._pumping = True
                 self._take_small(frames[0])
                 self._pumping = False

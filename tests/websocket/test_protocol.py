@@ -173,6 +173,16 @@ def test_each_breach_of_a_rule_has_its_code(wire: Callable[..., Wire], breach: s
     assert echo.messages == ["before"]
 
 
+@pytest.mark.parametrize("breach", BREACHES)
+def test_a_breach_in_one_piece_with_a_small_message_is_noticed_at_once(wire: Callable[..., Wire], breach: str) -> None:
+    """The fault: behind one small message, it was noticed when something else arrived, and nothing else did."""
+    echo = wire()
+    frames, code = BREACHES[breach]
+    got = echo.send(b"".join([masked(TEXT, b"before"), *frames]))
+    assert [frame.payload for frame in got[:-1]] == [b"before"]
+    assert got[-1].code == code
+
+
 def test_a_limit_below_the_size_of_a_small_frame_holds_too(wire: Callable[..., Wire]) -> None:
     echo = wire(max_message=10)
     got = echo.send(masked(TEXT, b"0123456789"), masked(TEXT, b"0123456789a"))
