@@ -29,8 +29,9 @@ logger = getLogger("evloop_http.wsgi")
 #: Templates that are kept, and the characters of the longest: those of browsers have about 1,500.
 _KEPT = 512
 _LONGEST = 4096
-#: Names of fields whose variables are kept.
+#: Names of fields whose variables are kept, and the characters of the longest.
 _KEPT_NAMES = 1024
+_LONGEST_NAME = 128
 
 
 class ErrorLog:
@@ -92,14 +93,23 @@ class _Names(dict[str, str]):
     """Variables by the names of fields in lower case; empty for those that are dropped."""
 
     def __missing__(self, lower: str) -> str:
-        name = "" if "_" in lower or lower == "proxy" else f"HTTP_{lower.upper().replace('-', '_')}"
-        if len(self) >= _KEPT_NAMES:
-            self.clear()
-        self[lower] = name
+        name = _variable(lower)
+        if len(lower) <= _LONGEST_NAME:
+            if len(self) >= _KEPT_NAMES:
+                self.clear()
+            self[lower] = name
         return name
 
 
-_VARIABLES = _Names({"content-type": "CONTENT_TYPE", "content-length": ""})
+def _variable(lower: str) -> str:
+    if lower == "content-type":
+        return "CONTENT_TYPE"
+    # Content-Length is said elsewhere.
+    is_dropped = "_" in lower or lower == "proxy" or lower == "content-length"
+    return "" if is_dropped else f"HTTP_{lower.upper().replace('-', '_')}"
+
+
+_VARIABLES = _Names()
 
 
 class Environs:
@@ -144,7 +154,7 @@ class Environs:
         variables = _VARIABLES
         template: Environ = {variable: value for lower, (_, value) in head.headers.index.items()
                              if (variable := variables[lower])}
-        is_short = sum(map(len, template.values())) + len(head.target) <= _LONGEST
+        is_short = sum([len(name) + len(value) for name, value in template.items()]) + len(head.target) <= _LONGEST
         template.update(self._extra)
         template["REQUEST_METHOD"] = head.method
         template["SCRIPT_NAME"], template["PATH_INFO"] = self._paths(head, path)

@@ -17,7 +17,7 @@ import pytest
 
 from asking import make_request
 from evloop_http import App, Server
-from evloop_http.gateways.environ import _KEPT, ERRORS, Environs, ErrorLog
+from evloop_http.gateways.environ import _KEPT, _KEPT_NAMES, _VARIABLES, ERRORS, Environs, ErrorLog
 from evloop_http.gateways.wsgi import WSGI
 from evloop_http.messages import Origin, Peer, Request
 from evloop_http.testing import Client
@@ -230,3 +230,21 @@ def test_the_validator_of_the_standard_library_accepts_the_environ_of_every_sche
             Request(make_request().head, b"", Peer("192.0.2.1", 5, Origin(("127.0.0.1", 1), scheme))))
         environ["wsgi.input"] = sys.stdin
         validate.check_environ(environ)  # type: ignore[attr-defined]
+
+
+def test_no_number_of_strange_names_changes_what_the_known_ones_mean() -> None:
+    def make_with(name: str) -> Environ:
+        return make(make_request(headers={"Content-Type": "text/x", name: "1"}))
+
+    for number in range(_KEPT_NAMES + 1):
+        make_with(f"X-{number}")
+    environ = make_with("X-Last")
+    assert environ["CONTENT_TYPE"] == "text/x"
+    assert not {"HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH"} & environ.keys()
+
+
+def test_long_names_are_not_kept() -> None:
+    environs, name = Environs("", {}), "x-" + "y" * 5000
+    assert environs.make(make_request(headers={name: "1"}))[f"HTTP_X_{'Y' * 5000}"] == "1"
+    assert name not in _VARIABLES
+    assert not environs._templates
