@@ -117,7 +117,7 @@ class _Crew:
 
     def __init__(self, pool: Threads) -> None:
         self._pool = pool
-        self.jobs: deque[_Job | None] = deque()
+        self.jobs: deque[_Job] = deque()
         self.threads: list[threading.Thread] = []
         #: threads that have left their places to others, because they produce a body
         self.producing = 0
@@ -127,6 +127,7 @@ class _Crew:
         self.telling: list[None] = []
         self._sleeping: list[threading.Lock] = []  # for each thread that sleeps, the lock that it sleeps on
         self._promised: CallSoon | None = None  # what will wake a thread soon
+        self._is_dismissed = False
 
     def wanted(self) -> int:
         """Return how many threads would be at work if there were enough, those that produce not counted."""
@@ -168,32 +169,31 @@ class _Crew:
             try:
                 job = jobs.popleft()
             except IndexError:
-                pass
+                if self._is_dismissed:
+                    return None
             else:
                 if jobs and sleeping:
                     self.wake()  # this job may last
                 return job
             sleeping.append(sleep)
-            if jobs:  # one has come just before it could be seen that this thread sleeps
+            if jobs or self._is_dismissed:  # that was just before it could be seen that this thread sleeps
                 with contextlib.suppress(ValueError):  # somebody is waking it
                     sleeping.remove(sleep)
                     continue
             sleep.acquire()
 
     def dismiss(self) -> None:
-        """Cancel what waits, and end the threads."""
+        """Cancel what waits, and end the threads: those too that are only just being started."""
+        self._is_dismissed = True
         self.cancel_all()
-        self.jobs.extend([None] * len(self.threads))
-        for _ in self.threads:
+        while self._sleeping:
             self.wake()
 
     def cancel_all(self) -> None:
         """Cancel what waits."""
         with contextlib.suppress(IndexError):
             while True:
-                job = self.jobs.popleft()
-                if job is not None:
-                    job.cancel()
+                self.jobs.popleft().cancel()
 
     def note_cancelled(self) -> None:
         """Free the place of a job that waited."""
@@ -298,8 +298,10 @@ class Threads:
         for _ in range(len(crew.jobs)):
             with contextlib.suppress(IndexError):  # the threads take them too
                 job = crew.jobs.popleft()
-                if job is None or not job.cancelled():
+                if not job.cancelled():
                     crew.jobs.append(job)
+        if crew.jobs:  # a thread may have gone to sleep while the last one was in hand here
+            crew.wake()
 
     # In a thread of the pool
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gc
+import random
 import threading
 import time
 import weakref
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -15,7 +18,7 @@ import pytest
 
 from asking import PATIENCE
 from evloop_http.messages.pending import Pending
-from evloop_http.threads.pool import Further, Threads, home_thread, is_worker
+from evloop_http.threads.pool import Further, Threads, hand_over, home_thread, is_worker
 
 
 @pytest.fixture
@@ -345,3 +348,95 @@ def test_every_job_is_done_whenever_a_thread_goes_to_sleep() -> None:
         until(partial(falling.has_gathered, 100))
         assert [job.result(PATIENCE) for job in falling.jobs] == [0] * 100
         threads.close()
+
+
+def test_a_pool_that_is_closed_while_it_is_given_a_job_ends_its_threads_all_the_same() -> None:
+    class Closing(deque[Any]):
+        """A queue whose pool is closed just before a job comes."""
+
+        def append(self, job: Any) -> None:
+            threads.close()
+            super().append(job)
+
+    threads, gate = Threads(1, 1), Gate()
+    submitted(threads, gate)
+    gate.wait_for(1)
+    (worker,) = threads._crew.threads
+    threads._crew.jobs = Closing()
+    assert submitted(threads, int).cancelled()
+    gate.open.set()
+    worker.join(PATIENCE)
+    assert not worker.is_alive()
+
+
+def test_a_job_is_done_though_a_thread_goes_to_sleep_while_the_queue_is_swept() -> None:
+    class Swept(deque[Any]):
+        """A queue of which the only thread looks just when its last job is in the hand of the sweeper."""
+
+        def popleft(self) -> Any:
+            job = super().popleft()
+            if job is last and not gate.open.is_set():
+                gate.open.set()
+                until(lambda: bool(threads._crew._sleeping))
+            return job
+
+    threads, gate = Threads(1, 3), Gate()
+    submitted(threads, gate)
+    gate.wait_for(1)
+    last: Any = None
+    threads._crew.jobs = Swept()
+    for _ in range(4):
+        assert submitted(threads, int).cancel()
+    unwanted, last = submitted(threads, int), submitted(threads, int)
+    assert unwanted.cancel()
+    assert last.result(PATIENCE) == 0
+    threads.close()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_many_threads_that_give_jobs_and_cancel_them_lose_none_and_no_place(seed: int) -> None:
+    threads, settled = Threads(3, 5, producing=2), Counter[str]()
+
+    def job(chance: random.Random) -> object:
+        kind = chance.randrange(4)
+        if kind == 0:
+            hand_over(kind)
+        if kind == 1:
+            raise ValueError
+        return Further(kind, int) if kind == 2 else kind
+
+    def give(chance: random.Random) -> None:
+        turn: list[Callable[[], object]] = []
+        given: list[Pending[Any]] = []
+        for _ in range(300):
+            pending = threads.submit(job, chance, call_soon=turn.append if chance.randrange(2) else None)
+            if pending is not None:
+                given.append(pending)
+                pending.add_done_callback(lambda pending: calls.append(pending))
+                if chance.randrange(3) == 0:
+                    pending.cancel()
+            if chance.randrange(2):
+                while turn:
+                    turn.pop()()
+        while turn:
+            turn.pop()()
+        for pending in given:
+            with suppress(ValueError, CancelledError):
+                pending.result(PATIENCE)
+        settled["given"] += len(given)
+
+    calls: list[Pending[Any]] = []
+    givers = [threading.Thread(target=give, args=[random.Random(seed * 10 + number)]) for number in range(4)]
+    for giver in givers:
+        giver.start()
+    for giver in givers:
+        giver.join(PATIENCE)
+    assert not any(giver.is_alive() for giver in givers)
+    until(lambda: threads.accepted() == 0 and not threads._crew.producing)
+    assert len(calls) == len(set(map(id, calls))) == settled["given"]
+    workers = list(threads._crew.threads)
+    assert len(workers) <= 3
+    threads.close()
+    for worker in workers:
+        worker.join(PATIENCE)
+        assert not worker.is_alive()
