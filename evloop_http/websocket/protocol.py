@@ -13,7 +13,7 @@ latest ping is kept and no other (RFC 6455 §5.5.3).
 *Deadlines*, by the one alarm of the channel. OPEN: after `ping_interval` without a byte a ping is sent, and something
 must arrive within `ping_timeout`. Bytes count, and not only frames: a large message on a slow line is one frame, and
 no pong can overtake it. While we do not read, the clock stands still, for the pong may lie behind what we refuse to
-read. CLOSING: `close_timeout`, whatever arrives. A peer that takes nothing is ended by the channel.
+read; a ping is sent all the same, because a peer that has gone is noticed by writing only. CLOSING: `close_timeout`, whatever arrives. A peer that takes nothing is ended by the channel.
 
 *Sending* is safe from any thread. A message becomes a frame where it is sent, under a lock, because the order of
 compression is the order on the wire. Frames are collected, and leave together: at the end of a turn of the connection,
@@ -233,8 +233,8 @@ class WebSocketProtocol:
             wanted = self._awaiting_close
         if out and not self._channel.write(out[0] if len(out) == 1 else b"".join(out)):
             self._full = True
-        elif size >= HIGH_WATER:
-            self._listener.on_room()
+        elif self._pong or size >= HIGH_WATER:
+            self.on_writable()
         if wanted is not None and self.state is OPEN:
             self._begin_closing(*wanted)
 
@@ -481,6 +481,8 @@ class WebSocketProtocol:
         elif self._paused or self._yields:  # `resume` begins the silence anew
             self._pinged = False
             channel.wake_in(options.ping_interval, self._on_alarm)
+            if not channel.queued:
+                channel.write(_PING)  # its pong may not be read, but only by writing do we learn that the peer has gone
         elif self._pinged:
             self.cut_off()
         elif now < self._heard + options.ping_interval:

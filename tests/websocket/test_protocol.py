@@ -338,6 +338,15 @@ def test_the_clock_of_the_pong_stands_still_while_we_do_not_read(wire: Callable[
     assert echo.peer.state() == "switched"
 
 
+def test_a_peer_that_leaves_while_we_do_not_read_is_noticed(wire: Callable[..., Wire]) -> None:
+    echo = wire()
+    echo.ws.protocol.pause()
+    echo.peer.sock.was_reset = True
+    echo.net.advance(21)
+    assert echo.closed == [(1006, "")]
+    assert echo.peer.state() == "closed"
+
+
 def test_a_peer_that_we_did_not_read_has_its_time_anew(wire: Callable[..., Wire]) -> None:
     echo = wire()
     echo.net.advance(21)
@@ -372,6 +381,21 @@ def test_every_ping_is_answered_while_there_is_room(wire: Callable[..., Wire]) -
     echo = wire()
     pings = [b"%d" % number for number in range(100)]
     assert echo.send(b"".join(masked(PING, ping) for ping in pings)) == [Got(PONG, ping) for ping in pings]
+
+
+class Chat(Wire):
+    """What a client says is said to all, here to itself."""
+
+    def on_message(self, ws: Any, message: str | bytes) -> None:
+        broadcast([ws], message)
+
+
+def test_a_ping_behind_much_that_leaves_at_once_is_answered_at_once() -> None:
+    chat = Chat()
+    chat.send(masked(BINARY, bytes(HIGH_WATER), fin=False))
+    got = chat.send(masked(CONT) + masked(PING, b"there?"))
+    assert got == [Got(BINARY, bytes(HIGH_WATER)), Got(PONG, b"there?")]
+    chat.end()
 
 
 def test_to_a_peer_that_takes_nothing_only_the_latest_pong_is_kept(wire: Callable[..., Wire]) -> None:
