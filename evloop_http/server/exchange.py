@@ -280,12 +280,12 @@ class Exchange:
 
     def refuse(self, response: Response) -> None:
         """Answer what cannot be read or waited for any longer, and let the connection end."""
-        self._let_go()
-        if self.is_over():  # whoever made the response of the body has met its end
-            return
         if self.responding is not HANDLING:
-            self._fail()  # the head is out, so there is no other way to say it
+            # The head is out, so there is no other way to say it. `end` lets go: a response that is made of the body
+            # would fail by that, as if the application had.
+            self._fail()
             return
+        self._let_go()
         self.keep_alive = False
         self.respond(response)
 

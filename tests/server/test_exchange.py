@@ -702,3 +702,25 @@ def test_a_response_that_is_made_of_a_body_that_breaks_off_fails_once(
         net.settle()
     assert peer.state() == "closed"
     assert caplog.records == []
+
+
+class _PassingOn:
+    """Answers with the body of the request, while that arrives."""
+
+    def prepare(self, request: Request) -> Preparation:
+        return STREAM
+
+    def __call__(self, request: Request) -> Response:
+        assert request.incoming is not None
+        return Response(request.incoming)
+
+
+def test_an_upload_that_stops_while_it_is_passed_on_ends_without_a_word_in_the_log(
+        serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    net = serve(_PassingOn())
+    peer = net.connect()
+    peer.send(UPLOAD[:-4])
+    assert b"012345" in peer.got
+    net.advance(11)
+    assert peer.state() == "closed"
+    assert caplog.records == []
