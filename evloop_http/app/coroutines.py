@@ -49,8 +49,9 @@ def started(coroutine: Coroutine[Any, Any, Any]) -> Any:
     except RuntimeError:
         coroutine.close()  # or Python complains that it was never awaited
         raise
-    if task.done():
+    if task.done() and not task.cancelled():
         return task.result()
+    # One that has cancelled itself too: CancelledError is no Exception, and would pass through the loop and end it.
     pending: Pending[Any] = Pending(task.cancel)
     task.add_done_callback(partial(_pass_on, pending))
     return pending

@@ -117,7 +117,10 @@ class Pending(Generic[T]):
         self._on_cancel = None
         self._cancelled = self._done = True
         if on_cancel is not None:
-            on_cancel()
+            try:
+                on_cancel()
+            except Exception:  # it is not the fault of whoever leaves, and who waits is called all the same
+                logger.exception("what was to be called when nobody waits for an answer failed")
         self._call_back()
         return True
 
@@ -185,7 +188,6 @@ class Pending(Generic[T]):
             from asyncio import CancelledError as Cancelled
             raise Cancelled
         return self.result()
-
 
 
 def together(pendings: Iterable[Pending[Any] | None]) -> Pending[None] | None:

@@ -175,6 +175,8 @@ class _Crew:
                 if jobs and sleeping:
                     self.wake()  # this job may last
                 return job
+            if self._is_dismissed:
+                return None
             sleeping.append(sleep)
             if jobs or self._is_dismissed:  # that was just before it could be seen that this thread sleeps
                 with contextlib.suppress(ValueError):  # somebody is waking it

@@ -562,3 +562,23 @@ def test_a_reactor_of_ones_own_is_enough(app: App) -> None:
         assert loop.run_until_complete(main()).endswith(b'{"waited":true}')
         server.close()
     reactor.close()
+
+
+def test_a_coroutine_that_cancels_itself_ends_its_request_and_not_the_loop(app: App) -> None:
+    @app.get("/at-once")
+    async def at_once(request: Request) -> str:
+        raise asyncio.CancelledError
+
+    @app.get("/later")
+    async def later(request: Request) -> str:
+        await asyncio.sleep(0)
+        raise asyncio.CancelledError
+
+    @app.get("/fine")
+    async def fine(request: Request) -> str:
+        return "fine"
+
+    with served(app) as address:
+        assert b" 503 " in ask(address, "/at-once").splitlines()[0]
+        assert b" 503 " in ask(address, "/later").splitlines()[0]
+        assert ask(address, "/fine").endswith(b"fine")

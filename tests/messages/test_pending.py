@@ -199,3 +199,17 @@ def test_it_can_be_shown() -> None:
     assert repr(pending) == "<Pending open>"
     pending.settle("x")
     assert repr(pending) == "<Pending settled>"
+
+
+def test_what_fails_when_it_is_told_of_a_cancel_is_logged_and_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    told: list[bool] = []
+
+    def fail() -> None:
+        raise OSError("the query cannot be given up")
+
+    pending: Pending[str] = Pending(fail)
+    pending.add_done_callback(lambda done: told.append(done.cancelled()))
+    with caplog.at_level(logging.ERROR, "evloop_http"):
+        assert pending.cancel()
+    assert told == [True]
+    assert "the query cannot be given up" in caplog.text

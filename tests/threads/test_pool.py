@@ -440,3 +440,26 @@ def test_many_threads_that_give_jobs_and_cancel_them_lose_none_and_no_place(seed
     for worker in workers:
         worker.join(PATIENCE)
         assert not worker.is_alive()
+def test_a_job_that_comes_while_the_pool_is_closed_leaves_no_thread_behind() -> None:
+    class ClosedMeanwhile(Threads):
+        is_closing = False
+
+        def _grow(self, crew: Any) -> None:
+            if self.is_closing:
+                self.close()
+            super()._grow(crew)
+
+    threads = ClosedMeanwhile(2, 1)
+    gate = Gate()
+    submitted(threads, gate)
+    gate.wait_for(1)
+    worker, = [thread for thread in threading.enumerate() if thread.name.startswith(threads.thread_name + "-")
+               and thread in threads._crew.threads]
+    threads.is_closing = True
+    late = submitted(threads, gate)
+    gate.open.set()
+    worker.join(PATIENCE)
+    assert not worker.is_alive()
+    assert late.done() or late.result(PATIENCE)
+    threads.is_closing = False
+    threads.close()
