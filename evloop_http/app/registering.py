@@ -210,7 +210,8 @@ class Registering:
 
         The handler nearest to the error is called: the one for its own class, else for its status if it is an
         `HTTPError`, else for a class above. An error without a handler for its class is logged and becomes a
-        500, whose handler is called in turn. An error handler must not return a future.
+        500, whose handler is called in turn. An error handler may be an `async def`; it must not
+        return a future.
         """
         def register(handler: H) -> H:
             self._errors.add(kind, handler)

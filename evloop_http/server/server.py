@@ -52,8 +52,8 @@ class Server:
     """Serves an application on any number of addresses.
 
     Args:
-        application: a callable from `Request` to `Response`, or to a `concurrent.futures.Future`
-            of one. What else it may have is written in `evloop_http.messages.contract`.
+        application: a callable from `Request` to `Response`, or to one that comes later: a `Pending` or a
+            `concurrent.futures.Future`. What else it may have is written in `evloop_http.messages.contract`.
         reactor: the loop to live on; a new one if none is given, which is then the server's to close.
         limits: how much of everything is read.
         timeouts: how long everything may take.
