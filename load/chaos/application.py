@@ -6,10 +6,11 @@ so that a client can tell its own answer from everybody else's.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 from evloop_http import App, EventStream, HTTPError, Request, Response, StaticFiles, Upgrade, after
 from evloop_http.app.middleware import gzip
 from evloop_http.messages import Channel
+from evloop_http.websocket import AsyncWebSocket
 
 #: Threads of the application, and requests that wait for one; more are answered with 503.
 THREADS, STREAMS, QUEUE = 6, 8, 24
@@ -55,7 +57,7 @@ def make_files(folder: Path) -> None:
 def make_application(folder: Path, listeners: Listeners) -> App:
     """Return the application. `folder` contains the files of `make_files`."""
     inner = App(threads=THREADS, streams=STREAMS, queue=QUEUE)
-    for register in (register_plain, register_produced, register_bodies, register_failing):
+    for register in (register_plain, register_produced, register_bodies, register_coroutines, register_failing):
         register(inner)
     inner.get("/events")(listeners.listen)
     inner.mount("/packed", make_packed())
@@ -197,6 +199,36 @@ def form_content(request: Request) -> bytes:
     data = upload.read()
     upload.close()
     return data
+
+
+# -- coroutines, and WebSockets
+
+
+def register_coroutines(app: App) -> None:
+    @app.get("/async")
+    async def in_a_task(request: Request) -> bytes:
+        await asyncio.sleep(request.query.get("seconds", 0.0, type=float))
+        return content(nonce_of(request), size_of(request))
+
+    @app.get("/async-pieces")
+    async def async_pieces(request: Request) -> Response:
+        return Response(pieces_in_turns(request))
+
+    @app.post("/async-stream", stream=True)
+    async def async_stream(request: Request) -> str:
+        assert request.incoming is not None
+        return digest(nonce_of(request), b"".join([piece async for piece in request.incoming]))
+
+    @app.websocket("/websocket", compression=True)
+    async def websocket(request: Request, ws: AsyncWebSocket) -> None:
+        async for message in ws:
+            await ws.send(message)
+
+
+async def pieces_in_turns(request: Request) -> AsyncIterator[bytes]:
+    for piece in pieces_of(request):
+        await asyncio.sleep(0)
+        yield piece
 
 
 # -- handlers that fail

@@ -69,7 +69,8 @@ def size(random: Random) -> int:
 
 def ask_sized(random: Random, nonce: str) -> Ask:
     """Ask for a content of some size, as every kind of handler returns it."""
-    path, statuses = random.choice((("/text", OK), ("/bytes", OK), ("/pieces", OK), ("/future", OK),
+    path, statuses = random.choice((("/text", OK), ("/bytes", OK), ("/pieces", OK), ("/future", OK), ("/async", OK),
+                                    ("/async-pieces", OK),
                                     ("/threaded", OK_OR_BUSY), ("/threaded-pieces", OK_OR_BUSY)))
     count = size(random)
     method = random.choice(("GET",) * 7 + ("HEAD",))
@@ -158,6 +159,12 @@ def ask_stream(random: Random, nonce: str) -> Ask:
                    answer=digest(nonce, body).encode())
 
 
+def ask_async_stream(random: Random, nonce: str) -> Ask:
+    """Send a body that a coroutine reads in pieces."""
+    body = content(nonce, size(random))
+    return body_of(random, nonce, "POST", "/async-stream", body, answer=digest(nonce, body).encode())
+
+
 def ask_stream_echo(random: Random, nonce: str) -> Ask:
     body = content(nonce, size(random))
     return body_of(random, nonce, "POST", "/stream-echo", body, statuses=OK_OR_BUSY_OR_SLOW, answer=body)
@@ -186,9 +193,9 @@ def multipart(nonce: str, text: bytes) -> bytes:
 #: All that a patient client may ask, with weights.
 ASKS: dict[Make, int] = {
     ask_small: 3, ask_sized: 8, ask_json: 1, ask_none: 1, ask_packed: 2, ask_file: 3, ask_missing: 1, ask_failing: 2,
-    ask_echo: 3, ask_stream: 2, ask_stream_echo: 2, ask_form: 2,
+    ask_echo: 3, ask_stream: 2, ask_stream_echo: 2, ask_async_stream: 2, ask_form: 2,
 }
-UPLOADS: dict[Make, int] = {ask_echo: 2, ask_stream: 2, ask_stream_echo: 2, ask_form: 1}
+UPLOADS: dict[Make, int] = {ask_echo: 2, ask_stream: 2, ask_stream_echo: 2, ask_async_stream: 2, ask_form: 1}
 
 
 def choose(random: Random, table: dict[Make, int], nonce: str) -> Ask:

@@ -132,6 +132,42 @@ def switch(client: Client) -> None:
     client.leave(talk)
 
 
+def open_websocket(client: Client) -> None:
+    """Say messages to a WebSocket that sends them back; perhaps ping, break a rule or leave within a message."""
+    talk = client.connect(Manner(cut=client.pieces(5000)))
+    nonce, random = client.nonce(), client.random
+    talk.wire.send(asking.make(nonce, "GET", "/websocket", "Connection: upgrade", "Upgrade: websocket",
+                               "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==").data)
+    if client.chance(0.2):
+        client.leave(talk)
+        return
+    answer = read_answer(talk.inbox, "GET")
+    if not isinstance(answer, Answer) or answer.status != 101:
+        if not client.is_late():
+            client.faults.append(f"opened no WebSocket: {answer!r:.200}")
+        return
+    said = [content(nonce, random.randint(1, 125)) for _ in range(random.randint(1, 30))]
+    talk.wire.send(b"".join([frame(0x82, message) for message in said]))
+    if client.chance(0.3):
+        end = random.choice((frame(0x89, b"") * 500, frame(0x02, b"begun"), frame(0xFF, b""), b"\x82\xfe\xff"))
+        talk.wire.send(end)
+        client.leave(talk)
+        return
+    echo = b"".join([bytes((0x82, len(message))) + message for message in said])
+    heard = talk.inbox.read(len(echo))
+    if heard != echo and not client.is_late():
+        client.faults.append(f"the WebSocket has said {len(heard)} bytes that are not the {len(echo)} of its echo")
+    client.answers += 1
+    if client.chance(0.5):
+        talk.wire.send(frame(0x88, b"\x03\xe8"))
+    client.leave(talk)
+
+
+def frame(first: int, payload: bytes) -> bytes:
+    """Return a small frame of a client (RFC 6455 §5.2), masked with zeros."""
+    return bytes((first, 0x80 | len(payload), 0, 0, 0, 0)) + payload
+
+
 # -- impatient clients, whose answers arrive or not
 
 
@@ -250,6 +286,6 @@ def talk_plainly_to_tls(client: Client) -> None:
 #: Every way to live, with weights.
 LIVES: dict[Life, int] = {
     ask_in_turn: 12, ask_at_once: 6, ask_and_half_close: 4, ask_for_the_last_time: 4, write_slowly: 3, read_slowly: 3,
-    upload: 6, listen: 3, switch: 3, cut_off: 5, leave_within_the_answer: 4, be_deaf: 3, stop_an_upload: 4,
-    come_in_a_crowd: 2, say_nothing: 3, break_the_handshake: 2, talk_nonsense: 4, talk_plainly_to_tls: 2,
+    upload: 6, listen: 3, switch: 3, open_websocket: 5, cut_off: 5, leave_within_the_answer: 4, be_deaf: 3,
+    stop_an_upload: 4, come_in_a_crowd: 2, say_nothing: 3, break_the_handshake: 2, talk_nonsense: 4, talk_plainly_to_tls: 2,
 }

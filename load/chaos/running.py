@@ -145,7 +145,8 @@ def warm_up(ports: Ports) -> None:
     wires = [Wire(ports.plain) for _ in range(2 * THREADS)]
     for wire in wires:
         wire.send(make("warm", "GET", "/threaded?seconds=0.1").data)
-    for path in ("/future", "/packed/threaded-pieces", "/threaded-pieces", "/raised", "/broken", "/files/large.bin"):
+    for path in ("/future", "/packed/threaded-pieces", "/threaded-pieces", "/raised", "/broken", "/files/large.bin",
+                 "/async-pieces"):
         wires.append(Wire(ports.plain))
         wires[-1].send(make("warm", "GET", path).data)
     for wire in wires:
