@@ -11,9 +11,10 @@ ping is a frame of a slice, and is answered with no more bytes than it has. If t
 latest ping is kept and no other (RFC 6455 §5.5.3).
 
 *Deadlines*, by the one alarm of the channel. OPEN: after `ping_interval` without a byte a ping is sent, and something
-must arrive within `ping_timeout`. Bytes count, and not only frames: a large message on a slow line is one frame, and
-no pong can overtake it. While we do not read, the clock stands still, for the pong may lie behind what we refuse to
-read; a ping is sent all the same, because a peer that has gone is noticed by writing only. CLOSING: `close_timeout`, whatever arrives. A peer that takes nothing is ended by the channel.
+must arrive within `ping_timeout`. Bytes count, and not only frames: a large message on a slow line is one frame, and no
+pong can overtake it. While we do not read, the clock stands still, for the pong may lie behind what we refuse to read;
+a ping is sent all the same, because a peer that has gone is noticed by writing only. CLOSING: `close_timeout`, whatever
+arrives. A peer that takes nothing is ended by the channel.
 
 *Sending* is safe from any thread. A message becomes a frame where it is sent, under a lock, because the order of
 compression is the order on the wire. Frames are collected, and leave together: at the end of a turn of the connection,

@@ -33,7 +33,7 @@ from evloop_http.messages import RequestHead
 needs_proc = pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="reads levels from /proc")
 
 #: About twenty seconds of chaos, where nothing else is running.
-LIVES_LIVED = 2600
+LIVES_LIVED = 2400
 SEED = 20
 
 
