@@ -355,15 +355,15 @@ def test_a_pool_that_is_closed_while_it_is_given_a_job_ends_its_threads_all_the_
         """A queue whose pool is closed just before a job comes."""
 
         def append(self, job: Any) -> None:
-            threads.close()
+            pool.close()
             super().append(job)
 
-    threads, gate = Threads(1, 1), Gate()
-    submitted(threads, gate)
+    pool, gate = Threads(1, 1), Gate()
+    submitted(pool, gate)
     gate.wait_for(1)
-    (worker,) = threads._crew.threads
-    threads._crew.jobs = Closing()
-    assert submitted(threads, int).cancelled()
+    (worker,) = pool._crew.threads
+    pool._crew.jobs = Closing()
+    assert submitted(pool, int).cancelled()
     gate.open.set()
     worker.join(PATIENCE)
     assert not worker.is_alive()
@@ -377,20 +377,20 @@ def test_a_job_is_done_though_a_thread_goes_to_sleep_while_the_queue_is_swept() 
             job = super().popleft()
             if job is last and not gate.open.is_set():
                 gate.open.set()
-                until(lambda: bool(threads._crew._sleeping))
+                until(lambda: bool(pool._crew._sleeping))
             return job
 
-    threads, gate = Threads(1, 3), Gate()
-    submitted(threads, gate)
+    pool, gate = Threads(1, 3), Gate()
+    submitted(pool, gate)
     gate.wait_for(1)
     last: Any = None
-    threads._crew.jobs = Swept()
+    pool._crew.jobs = Swept()
     for _ in range(4):
-        assert submitted(threads, int).cancel()
-    unwanted, last = submitted(threads, int), submitted(threads, int)
+        assert submitted(pool, int).cancel()
+    unwanted, last = submitted(pool, int), submitted(pool, int)
     assert unwanted.cancel()
     assert last.result(PATIENCE) == 0
-    threads.close()
+    pool.close()
 
 
 @pytest.mark.parametrize("seed", range(3))

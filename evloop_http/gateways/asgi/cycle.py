@@ -125,6 +125,8 @@ class Cycle:
             error = RuntimeError("the ASGI application returned without completing its response")
         elif isinstance(error, asyncio.CancelledError):
             error = RuntimeError("the ASGI application was cancelled")
+        elif isinstance(error, GeneratorExit):  # no Exception: it would end the loop
+            error = RuntimeError("the ASGI application raised GeneratorExit")
         self.stage, pipe = DONE, self._pipe
         if pipe is not None:
             pipe.end(error)  # which is logged by whoever reads the pipe

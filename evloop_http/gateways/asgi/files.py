@@ -56,7 +56,7 @@ def zero_copied(message: Message) -> tuple[OpenFile, int, int]:
     Raises:
         TypeError: the file has no descriptor, or a number is none.
         ValueError: a number is negative.
-        OSError: the file cannot be read in any order.
+        OSError: it is not a regular file, which can be read in any order.
     """
     file: Any = message["file"]
     descriptor = file if isinstance(file, int) else file.fileno()
@@ -64,7 +64,10 @@ def zero_copied(message: Message) -> tuple[OpenFile, int, int]:
     for number in (offset, count):
         if number is not None and (not isinstance(number, int) or number < 0):
             raise ValueError(f"offset and count of 'http.response.zerocopysend' are not negative: {number!r}")
-    left = os.fstat(descriptor).st_size
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError("the file of 'http.response.zerocopysend' is not a regular file")
+    left = status.st_size
     start = os.lseek(descriptor, 0, os.SEEK_CUR) if offset is None else offset
     length = max(0, left - start) if count is None else min(count, max(0, left - start))
     if offset is None:
