@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tarfile
 import venv
+from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,14 +26,18 @@ def environment(name: str, *packages: str) -> Path:
     return python
 
 
-def sources(python: Path, package: str) -> Path:
-    """Return the folder of the sources of a package, `name==version`, with its tests; fetched if they are not there."""
+def sources(python: Path, package: str, built_with: Iterable[str] = ("setuptools>=77", "wheel")) -> Path:
+    """Return the folder of the sources of a package, `name==version`, with its tests; fetched if they are not there.
+
+    Args:
+        built_with: what builds it.
+    """
     folder = python.parents[1] / "sources"
     name, _, version = package.partition("==")
     found = folder / f"{name}-{version}"
     if not found.exists():
         # It is asked for its metadata, for which it is built: with what is in the environment.
-        pip(python, "install", "setuptools>=77", "wheel")
+        pip(python, "install", *built_with)
         pip(python, "download", "--no-deps", "--no-binary", ":all:", "--no-build-isolation", "--dest", str(folder),
             package)
         [archive] = folder.glob(f"{name}-{version}.tar.gz")
