@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Awaitable, Callable, Coroutine
-from concurrent.futures import CancelledError
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakValueDictionary
@@ -99,7 +98,10 @@ async def _answer(call_next: Callable[[Any], Response], request: Any) -> Respons
         return response
     try:
         return await response.start()
-    except CancelledError:
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():  # the middleware itself is to end
+            raise
         raise HTTPError(503, "The request was cancelled.") from None
 
 

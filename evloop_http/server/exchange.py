@@ -275,8 +275,11 @@ class Exchange:
         if request is not None:
             request.disconnected = True
             on_disconnect, request.on_disconnect = request.on_disconnect, None
-            if on_disconnect is not None:
-                on_disconnect()
+            try:
+                if on_disconnect is not None:
+                    on_disconnect()
+            except Exception:  # the application's code, and the connection has to end all the same
+                logger.exception("%s: what was to be done when the client leaves failed", self.request_line)
 
     def refuse(self, response: Response) -> None:
         """Answer what cannot be read or waited for any longer, and let the connection end."""

@@ -169,8 +169,7 @@ class _Crew:
             try:
                 job = jobs.popleft()
             except IndexError:
-                if self._is_dismissed:
-                    return None
+                pass
             else:
                 if jobs and sleeping:
                     self.wake()  # this job may last

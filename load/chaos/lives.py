@@ -286,7 +286,8 @@ def talk_plainly_to_tls(client: Client) -> None:
 #: Every way to live, with weights.
 LIVES: dict[Life, int] = {
     ask_in_turn: 12, ask_at_once: 6, ask_and_half_close: 4, ask_for_the_last_time: 4, write_slowly: 3,
-    read_slowly: 3, upload: 6, listen: 3, switch: 3, open_websocket: 5, cut_off: 5, leave_within_the_answer: 4, be_deaf: 3,
+    read_slowly: 3, upload: 6, listen: 3, switch: 3, open_websocket: 5, cut_off: 5,
+    leave_within_the_answer: 4, be_deaf: 3,
     stop_an_upload: 4, come_in_a_crowd: 2, say_nothing: 3, break_the_handshake: 2, talk_nonsense: 4,
     talk_plainly_to_tls: 2,
 }

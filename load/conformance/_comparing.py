@@ -25,7 +25,8 @@ def run(name: str, server: str, python: Path, folder: Path, arguments: Iterable[
         passed.touch()
         path = os.pathsep.join(map(str, [ROOT, ROOT / "load", folder]))
         status = subprocess.run(
-            [str(python), "-m", "pytest", "-p", "conformance._live_client", "-p", "no:cacheprovider", "-q", "--no-header",
+            [str(python), "-m", "pytest", "-p", "conformance._live_client", "-p", "no:cacheprovider", "-q",
+             "--no-header",
              "-o", "addopts=", "--tb=line", "-W", "ignore", *arguments],
             cwd=folder, env={**os.environ, "PYTHONPATH": path, "CONFORMANCE_SERVER": server,
                              "CONFORMANCE_PASSED": str(passed)}).returncode

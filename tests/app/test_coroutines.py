@@ -19,6 +19,7 @@ from evloop_http import App, HTTPError, Reactor, Request, Response, Server, Time
 from evloop_http.app.kinds import is_coroutine_function
 from evloop_http.loops.one_loop import Loop
 from evloop_http.messages import FOLLOW, GATHER, STREAM
+from evloop_http.messages.pending import Pending
 from evloop_http.testing import Client
 
 
@@ -582,3 +583,24 @@ def test_a_coroutine_that_cancels_itself_ends_its_request_and_not_the_loop(app: 
         assert b" 503 " in ask(address, "/at-once").splitlines()[0]
         assert b" 503 " in ask(address, "/later").splitlines()[0]
         assert ask(address, "/fine").endswith(b"fine")
+
+
+def test_a_handler_that_is_cancelled_by_others_is_a_503_for_the_middleware_too(app: App) -> None:
+    statuses: list[int] = []
+
+    @app.middleware
+    async def watch(request: Request, call_next: Callable[[Any], Any]) -> Any:
+        try:
+            return await call_next(request)
+        except HTTPError as error:
+            statuses.append(error.status)
+            raise
+
+    @app.get("/")
+    def promise(request: Request) -> Pending[Response]:
+        pending: Pending[Response] = Pending()
+        asyncio.get_running_loop().call_soon(pending.cancel)
+        return pending
+
+    assert Client(app).get("/").status == 503
+    assert statuses == [503]
