@@ -61,15 +61,9 @@ The house, in the order in which it is best read:
         finishing         how it ends
     app/                Request in, Response out; no sockets
     gateways/           other people's applications as ours
-        wsgi              WSGI applications, in threads or in the loop
-        environ           what one is told of a request
-        inputs            the body of a request as a file
-        starting          what one says of its response, checked
-        calling           one call of one, up to its close
-        blocks            its response, held to what it announced
-        files             files that the kernel sends
-        guessing          which kind of application an object is
+        wsgi/             WSGI applications, in threads or in the loop: environ, input, calls, responses
         asgi/             ASGI applications, in the loop: scope, cycle, lifespan, WebSockets
+        guessing          which kind of application an object is
     websocket/          messages both ways: handshake, frames, deadlines, handlers of three kinds; no sockets
 
     JOINT               the one room that knows http1 and net

@@ -17,8 +17,8 @@ import pytest
 
 from asking import make_request
 from evloop_http import App, Server
-from evloop_http.gateways.environ import _KEPT, _KEPT_NAMES, _VARIABLES, ERRORS, Environs, ErrorLog
 from evloop_http.gateways.wsgi import WSGI
+from evloop_http.gateways.wsgi.environ import _KEPT, _KEPT_NAMES, _VARIABLES, ERRORS, Environs, ErrorLog
 from evloop_http.messages import Origin, Peer, Request
 from evloop_http.testing import Client
 from wsgi_world import BOTH, PLAIN, Environ, Start, answering, client_of, environ_of, reporting, validated

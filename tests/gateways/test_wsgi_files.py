@@ -14,8 +14,8 @@ import pytest
 
 from asking import PATIENCE, answer, content, make_request
 from evloop_http import FileBody, Response, Server
-from evloop_http.gateways.files import FileWrapper, Lent
 from evloop_http.gateways.wsgi import WSGI
+from evloop_http.gateways.wsgi.files import FileWrapper, Lent
 from evloop_http.messages import Pipe
 from evloop_http.testing import Client
 from wsgi_world import BOTH, PLAIN, Environ, Start

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evloop_http import HTTPError
-from evloop_http.gateways.inputs import BodyLost, Input
+from evloop_http.gateways.wsgi.inputs import BodyLost, Input
 
 LINES = st.lists(st.sampled_from([b"a", b"bb", b"\n", b"\r\n", b"xyz" * 9])).map(b"".join)
 SIZES = st.none() | st.integers(-1, 9)

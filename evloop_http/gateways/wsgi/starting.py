@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from ..messages import Fields, make_field
+from ...messages import Fields, make_field
 
 #: What `start_response` accepts.
 HeaderList = list[tuple[str, str]]

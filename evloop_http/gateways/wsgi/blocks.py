@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextvars import Context
 
-from ..messages import Request
+from ...messages import Request
 from .environ import logger
 
 

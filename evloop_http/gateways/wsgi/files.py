@@ -16,7 +16,7 @@ import stat
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
-from ..messages import FileBody
+from ...messages import FileBody
 
 _PLAIN = (io.BufferedReader, io.FileIO, io.BufferedRandom)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..messages import HTTPError
+from ...messages import HTTPError
 
 
 class BodyLost(HTTPError, OSError):

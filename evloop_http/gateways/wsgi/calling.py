@@ -24,9 +24,9 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
-from ..messages import Request, Response
-from ..threads.pool import Further, hand_over
-from ..threads.producing import Feed, produced_here
+from ...messages import Request, Response
+from ...threads.pool import Further, hand_over
+from ...threads.producing import Feed, produced_here
 from .blocks import Blocks, Measure, checked, close
 from .environ import ERRORS, Environ
 from .files import FileWrapper, Lent, file_body, has_own_close

@@ -12,6 +12,13 @@ application is called. A large one, or one whose size nobody knows, is read whil
 pool (see `threads.streams`). A response that is whole is the loop's to send, and the thread goes on to the next
 request. A thread that produces a response at the pace of its client leaves its place to another one.
 
+    environ     what an application is told of a request
+    inputs      the body of a request as a file
+    starting    what it says of its response, checked
+    calling     one call, from its arguments to `close`
+    blocks      its response, held to what it announced
+    files       files that the kernel sends
+
 Knows the vocabulary and the threads; it does not know sockets.
 """
 
@@ -19,9 +26,9 @@ from __future__ import annotations
 
 from contextvars import Context
 
-from ..messages import GATHER, STREAM, Answer, HTTPError, Pipe, Preparation, Request, Response
-from ..threads.pool import Further, Threads, is_worker
-from ..threads.streams import Streams
+from ...messages import GATHER, STREAM, Answer, HTTPError, Pipe, Preparation, Request, Response
+from ...threads.pool import Further, Threads, is_worker
+from ...threads.streams import Streams
 from .calling import Application, Call
 from .environ import Environ, Environs
 from .files import FileWrapper

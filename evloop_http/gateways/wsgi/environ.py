@@ -20,7 +20,7 @@ from logging import getLogger
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from ..messages import Origin, Request, RequestHead
+from ...messages import Origin, Request, RequestHead
 
 Environ = dict[str, Any]
 
