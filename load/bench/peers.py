@@ -78,9 +78,12 @@ FOR_WSGI = (("", WSGI_APP), ("wsgi", WSGI_APP), ("flask", FLASK), ("threaded", W
 FOR_OURS = (("", OURS_PLAIN), ("asgi", ASGI_APP), ("starlette", STARLETTE), ("wsgi", "bench.apps.ours_wsgi:app"),
             ("flask", "bench.apps.ours_wsgi:flask"), ("async", "bench.apps.ours_async:app"),
             ("threaded", "bench.apps.ours:threaded"), ("ws", "bench.apps.ours_async:app"))
-FOR_GRANIAN = (("", "bench.apps.rsgi:app --interface rsgi"), *(
-    (serves, f"{target} --interface {interface}") for interface, targets in (("asgi", FOR_ASGI), ("wsgi", FOR_WSGI))
-    for serves, target in targets if serves and (interface, serves) != ("wsgi", "threaded")))
+#: The threads of granian are given for WSGI, because its default is half as many as there may be requests.
+FOR_GRANIAN = (
+    ("", "bench.apps.rsgi:app --interface rsgi"),
+    *((serves, f"{target} --interface asgi") for serves, target in FOR_ASGI if serves),
+    *((serves, f"{target} --interface wsgi --blocking-threads 4") for serves, target in FOR_WSGI
+      if serves in {"wsgi", "flask"}))
 RUN = "{python} -m evloop_http run {target} --port {port}"
 
 UVICORN = ("{python} -m uvicorn {target} --host 127.0.0.1 --port {port} --no-access-log --log-level warning "
