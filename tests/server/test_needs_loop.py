@@ -33,9 +33,11 @@ ROOT = Path(__file__).resolve().parents[2]
 def nothing_left() -> Iterator[None]:
     """Signals as Python handles them, and no running loop; so it is again at the end."""
     found = signal.signal(SIGINT, signal.default_int_handler)
+    found_term = signal.signal(SIGTERM, signal.SIG_DFL)
     yield
     assert signal.getsignal(SIGINT) is signal.default_int_handler
     assert signal.getsignal(SIGTERM) is signal.SIG_DFL
+    signal.signal(SIGTERM, found_term)
     assert signal.set_wakeup_fd(-1) == -1
     signal.signal(SIGINT, found)
     with pytest.raises(RuntimeError):
