@@ -37,6 +37,9 @@ from .observe.access import logger as access_logger
 from .threads.pool import Threads
 from .threads.streams import Streams
 
+#: Threads of one kind that may be asked for. Each has a stack, and takes its turn at the interpreter.
+MOST_THREADS = 10_000
+
 DESCRIPTION = """\
 An HTTP/1.1 and HTTPS server in pure Python.
 
@@ -141,9 +144,9 @@ def add_app_options(parser: argparse.ArgumentParser) -> None:
                         help="show the traceback of an unexpected error to browsers on this machine that ask for it "
                              "by a name such as localhost; never over a Unix socket, nor to what a proxy is seen to "
                              "pass on. Not for use behind a proxy: it may not be seen")
-    parser.add_argument("--worker-threads", type=positive, metavar="N",
+    parser.add_argument("--worker-threads", type=threads, metavar="N",
                         help="threads for handlers with threaded=True (default: the application's own number, or 8)")
-    parser.add_argument("--stream-threads", type=positive, metavar="N",
+    parser.add_argument("--stream-threads", type=threads, metavar="N",
                         help="threads for handlers with stream=True (default: the application's own number, or 16)")
 
 
@@ -153,7 +156,7 @@ def add_kind_options(parser: argparse.ArgumentParser) -> None:
     for kind in Kind:
         kinds.add_argument(f"--{kind.name.lower()}", action="store_const", dest="kind", const=kind,
                            help=f"it is {kind.value} (default: found out by the arguments that it takes)")
-    parser.add_argument("--threads", type=natural, metavar="N",
+    parser.add_argument("--threads", type=threads_or_none, metavar="N",
                         help="threads for a WSGI application; 0 to call it in the loop (default: 8)")
 
 
@@ -181,11 +184,22 @@ def permissions(text: str) -> int:
     return mode
 
 
-def natural(text: str) -> int:
-    """A number from 0 up."""
+def threads(text: str) -> int:
+    """A number of threads that a machine may have."""
+    return _at_most(MOST_THREADS, positive(text))
+
+
+def threads_or_none(text: str) -> int:
+    """The same, or 0."""
     number = int(text)
     if number < 0:
         raise argparse.ArgumentTypeError("it must be at least 0")
+    return _at_most(MOST_THREADS, number)
+
+
+def _at_most(limit: int, number: int) -> int:
+    if number > limit:
+        raise argparse.ArgumentTypeError(f"it must be at most {limit:,}")
     return number
 
 

@@ -444,3 +444,12 @@ def test_it_can_be_called_as_a_function_of_a_program(tmp_path: Path) -> None:
                           env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "evloop-http: 'x' is not MODULE:APP, such as shop.web:app\n"
+
+
+@pytest.mark.parametrize("option", ["--threads", "--worker-threads", "--stream-threads"])
+def test_more_threads_than_any_machine_has_are_refused_in_one_line(option: str) -> None:
+    """The fault: a traceback, of memory that there is not."""
+    result = subprocess.run([sys.executable, "-m", "evloop_http", "run", "x:y", option, "99999999999999999999"],
+                            capture_output=True, text=True, timeout=PATIENCE)
+    assert result.returncode == 2
+    assert result.stderr.splitlines()[-1].endswith("it must be at most 10,000")
