@@ -15,6 +15,7 @@ import os
 import socket
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -118,10 +119,12 @@ class Transport(httpx.BaseTransport):
                 raise
 
     def stop(self) -> None:
-        """End the server."""
-        self._inner.close()
-        self._life.close()
-        self._port = 0
+        """End the server, if there is one. Another request starts it anew."""
+        if self._port:
+            self._port = 0
+            self._inner.close()
+            self._inner = httpx.HTTPTransport()
+            self._life.close()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         self.start("off")
@@ -217,7 +220,7 @@ class LiveClient(original.TestClient):
                  root_path: str = "", *arguments: Any, **options: Any) -> None:
         super().__init__(app, base_url, raise_server_exceptions, root_path, *arguments, **options)
         self._transport: Transport = Transport(Watched(self.app), raise_server_exceptions, root_path)
-        _clients.append(self)
+        _clients.add(self)
 
     def __enter__(self) -> LiveClient:
         self._transport.start("on")
@@ -233,18 +236,18 @@ class LiveClient(original.TestClient):
         self._transport.stop()
 
 
-_clients: list[LiveClient] = []
+#: Some live as long as a module of tests.
+_clients: weakref.WeakSet[LiveClient] = weakref.WeakSet()
 
 original.TestClient = LiveClient  # type: ignore[misc]
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def live_clients() -> Iterator[None]:
-    """End the servers of a test."""
+    """End the servers of a module of tests."""
     yield
-    for client in _clients:
+    for client in list(_clients):
         client._transport.stop()
-    _clients.clear()
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
